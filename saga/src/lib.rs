@@ -1,0 +1,1 @@
+//! The saga core: definitions, expressions, state and advance(). Pure: no clock, no randomness, no IO.

@@ -1,0 +1,1 @@
+//! The Avro schemas of the wire, and the one place that reads and writes them.

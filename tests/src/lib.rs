@@ -1,0 +1,1 @@
+//! The world in a simulation, the invariants, real Kafka and Postgres, faults.

@@ -1,0 +1,1 @@
+//! The worker kit and the reference order workers.

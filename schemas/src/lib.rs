@@ -1,1 +1,24 @@
 //! The Avro schemas of the wire, and the one place that reads and writes them.
+//!
+//! The `.avsc` files beside this crate are the truth. [`Codec`] turns messages into framed bytes and
+//! back, bounded by [`Limits`]; [`wire`] names topics, headers and partitions; [`decode_event`] reads
+//! what other services publish.
+
+mod codec;
+mod datum;
+mod error;
+mod known;
+mod limits;
+mod message;
+mod trace;
+pub mod wire;
+
+pub use codec::{Codec, InboxMessage};
+pub use error::{DecodeError, EncodeError, SchemaRef};
+pub use known::RecordKind;
+pub use limits::Limits;
+pub use message::{
+    Act, ActKind, Address, Command, DeadLetter, DeadLetterReason, Definition, Direction, HASH_LEN,
+    HeaderField, JournalEntry, Line, OrderPlaced, Reply, ReplyOutcome, SourcePosition, Start,
+};
+pub use trace::TraceParent;

@@ -1,1 +1,10 @@
 //! The one way to Kafka: the client with every setting on purpose, and the embedded broker.
+
+pub mod client;
+
+pub use client::{
+    Admin, BatchDone, BrokerError, Consumer, ConsumerControl, ConsumerError, ConsumerHandler,
+    ConsumerOptions, Delivery, DeliveryError, ErrorCode, IncomingRecord, KafkaConfig, NewTopicSpec,
+    OffsetReset, OutgoingRecord, Producer, SelfCheck, StartAt, TopicOutcome, TopicPartition,
+    TopicReader, read_all, self_check,
+};

@@ -3,20 +3,26 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `model.rs` | the rows and plans that cross the wall |
+//! | `plan.rs` | what every store checks of a plan, and the guards that follow from it |
+//! | `columns.rs` | rows as both databases return them, and what they are in the domain |
 //! | `memory.rs` | for tests and simulations; nothing survives the process |
 //! | `sqlite.rs` | the embedded default |
-//! | `postgres.rs` | production |
+//! | `postgres.rs` | production: the statements; `lane.rs`: one pinned connection; `answer.rs`: what an error means |
+//! | `open.rs` | picks one by its address |
 
+mod columns;
 mod memory;
 mod model;
 mod open;
+mod plan;
 mod postgres;
 mod sqlite;
 
-pub use memory::MemoryStore;
+pub use memory::{MemorySnapshot, MemoryStore};
 pub use model::*;
 pub use open::open;
-pub use postgres::PostgresStore;
+pub use plan::is_storable;
+pub use postgres::{PostgresLimits, PostgresStore};
 pub use sqlite::SqliteStore;
 
 use std::future::Future;
@@ -41,19 +47,27 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Takes shards over: raises the epoch of each by one and names its owner, in one
     /// transaction. Whoever held them can no longer commit (S-7).
     ///
-    /// Rows come back in the order asked for.
-    fn claim<'a>(&'a self, shards: &'a [ShardId], owner: &'a str) -> StoreFuture<'a, Vec<ShardRow>>;
+    /// Rows come back in the order asked for. If one of them does not exist, none is claimed.
+    fn claim<'a>(&'a self, shards: &'a [ShardId], owner: &'a str)
+    -> StoreFuture<'a, Vec<ShardRow>>;
 
     /// Gives shards up, if they are still held under the given epochs; others are left alone.
     fn release<'a>(&'a self, held: &'a [(ShardId, Epoch)]) -> StoreFuture<'a, ()>;
 
-    /// Reads shard rows without taking them over; all of them when `shards` is empty.
+    /// Reads shard rows without taking them over; all of them when `shards` is empty. By id; those
+    /// that do not exist are left out.
+    ///
+    /// After [`CommitError::InDoubt`] this tells what the store holds *now*. A statement that is
+    /// still on its way may yet commit, so go on either by a [`claim`](Self::claim), which fences it,
+    /// or by plans from the position read, of which the store takes only one.
     fn shards<'a>(&'a self, shards: &'a [ShardId]) -> StoreFuture<'a, Vec<ShardRow>>;
 
-    /// Commits a batch: shard rows, journal rows, saga rows and definitions, all or nothing.
+    /// Commits a batch: shard rows, journal rows and saga rows, all or nothing.
     ///
-    /// Each [`ShardCommit`] is a guard: it matches one row by id, epoch *and* the offset that the
-    /// batch started from, or the whole plan changes nothing.
+    /// Each [`ShardCommit`] is a guard: it matches one row by id, epoch, the offset that the batch
+    /// started from *and* the journal sequence before the batch (which follows from the plan), or
+    /// the whole plan changes nothing. So the same plan cannot be committed twice, nor can two
+    /// plans made from the same position, even when neither moves the offset.
     ///
     /// # Errors
     ///
@@ -90,13 +104,13 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         limit: u32,
     ) -> StoreFuture<'a, Vec<JournalRow>>;
 
-    /// Lists sagas, newest start first, by page.
+    /// Lists sagas, newest start first (and by falling key where starts are equal), by page.
     fn list<'a>(&'a self, query: &'a ListQuery) -> StoreFuture<'a, Vec<SagaSummary>>;
 
-    /// Counts sagas by status.
+    /// Counts sagas by status, one line for each status. Reads every saga: not for a hot path.
     fn counts(&self) -> StoreFuture<'_, Vec<(SagaStatus, i64)>>;
 
-    /// Every definition that is known, oldest first.
+    /// Every definition that is known, oldest first (and by hash where times are equal).
     fn definitions(&self) -> StoreFuture<'_, Vec<DefinitionRow>>;
 
     /// Remembers a definition; one that is known already (same hash) is left as it is.

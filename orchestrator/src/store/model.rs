@@ -160,7 +160,7 @@ pub struct SagaRow {
     pub seq: i64,
     /// Wake it no later than this (an early wake-up is harmless). Milliseconds since the Unix epoch.
     pub wake_at_ms: Option<i64>,
-    /// A JSON object of strings, to search by.
+    /// A JSON object of strings, to search by; `{}` when there are none.
     pub tags: String,
     /// Why it is parked; `None` when it is not.
     pub parked_reason: Option<String>,
@@ -186,13 +186,18 @@ pub struct DefinitionRow {
 }
 
 /// A batch, as data: the same plan can be applied by each store.
+///
+/// A plan that breaks a rule named here is refused whole, before anything is sent. Texts hold no
+/// U+0000 ([`is_storable`](super::is_storable)).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CommitPlan {
     /// At least one; a shard at most once.
     pub shards: Vec<ShardCommit>,
-    /// New journal rows.
+    /// New journal rows, of shards in the plan. In this order, those of a shard run without a gap up
+    /// to its [`ShardCommit::journal_seq`].
     pub journal: Vec<JournalRow>,
-    /// Sagas as they are after the batch; a key at most once. Existing rows are replaced.
+    /// Sagas of shards in the plan as they are after the batch; a key at most once. Existing rows
+    /// are replaced.
     pub sagas: Vec<SagaRow>,
 }
 
@@ -207,8 +212,18 @@ pub struct ListQuery {
     pub tag: Option<(String, String)>,
     /// Continue after this one of the page before: its `(started_at_ms, key)`.
     pub after: Option<(i64, String)>,
-    /// At most so many. Default 50, at most 1,000.
+    /// At most so many. Default 50, at most 1,000 ([`ListQuery::LIMIT_MAX`]).
     pub limit: u32,
+}
+
+impl ListQuery {
+    /// The most that a page holds.
+    pub const LIMIT_MAX: u32 = 1_000;
+
+    /// `limit`, or [`Self::LIMIT_MAX`] if it asks for more.
+    pub fn limit_in_force(&self) -> u32 {
+        self.limit.min(Self::LIMIT_MAX)
+    }
 }
 
 impl Default for ListQuery {
@@ -266,8 +281,9 @@ pub enum CommitError {
         /// Its reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The store could not be reached *before* anything was sent. Worth retrying.
-    #[error("the store cannot be reached; nothing was committed")]
+    /// The store could not be reached *before* anything was sent, or said that it gave the commit up
+    /// (a deadlock, no room, shutting down to reads). Nothing was changed; worth retrying.
+    #[error("the store cannot commit now; nothing was committed")]
     Unavailable {
         /// What was in the way.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -283,6 +299,15 @@ pub enum StoreError {
         /// What was attempted, as a verb with its object.
         attempted: &'static str,
         /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store answered, and refused for a reason that repeating will not cure: no permission, a
+    /// store of a newer version, a broken file.
+    #[error("the store refused to {attempted}")]
+    Refused {
+        /// What was attempted, as a verb with its object.
+        attempted: &'static str,
+        /// Its reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The store was made for another number of shards.

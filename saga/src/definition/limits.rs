@@ -1,0 +1,37 @@
+//! What a definition may hold at most. Each is refused with its number, never truncated.
+
+pub use crate::expression::limits::*;
+
+/// Size of a definition's text. 1 MiB.
+pub const DEFINITION_BYTES_MAX: usize = 1_048_576;
+
+/// Levels of lists and maps in a definition's text. 64.
+pub const YAML_DEPTH_MAX: usize = 64;
+
+/// Values in a definition's text, each use of an alias counted. 200,000.
+pub const YAML_NODES_MAX: usize = 200_000;
+
+/// Steps of a definition. 1,000: they are in the state of each of its sagas.
+pub const STEPS_MAX: usize = 1_000;
+
+/// Start rules of a definition. 100: each record of their topics is held against them.
+pub const START_RULES_MAX: usize = 100;
+
+/// Tags of a definition. 32: each is a search term of each of its sagas.
+pub const TAGS_MAX: usize = 32;
+
+/// Characters of a name of a saga, activity, step or tag. 100, so that the topic of an activity
+/// stays within Kafka's 249.
+pub const NAME_CHARS_MAX: usize = 100;
+
+/// Characters of the name of a topic, as Kafka has it. 249.
+pub const TOPIC_CHARS_MAX: usize = 249;
+
+/// Attempts at a step. 1,000,000; a backoff without an end is a deadline's business.
+pub const ATTEMPTS_MAX: u32 = 1_000_000;
+
+/// Any duration. 3,650 days, in milliseconds.
+pub const DURATION_MS_MAX: u64 = 3_650 * 24 * 60 * 60 * 1_000;
+
+/// Errors that are shown for one definition; the rest is counted. 100.
+pub const DIAGNOSTICS_MAX: usize = 100;

@@ -1,0 +1,27 @@
+//! What a saga does: data, not code.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `model.rs` | the structure, whichever way it was written |
+//! | `yaml.rs` | reading and checking a text |
+//! | `node.rs` | YAML as a tree that knows where everything stands |
+//! | `read.rs` | from that tree to the structure |
+//! | `words.rs` | names and durations, as they are written |
+//! | `check.rs` | what must hold before a definition is run |
+//! | `hash.rs` | the name of a structure |
+//! | `diagnostic.rs`, `place.rs` | what is wrong, and where |
+
+mod check;
+mod diagnostic;
+mod hash;
+mod model;
+mod node;
+mod place;
+mod read;
+mod words;
+mod yaml;
+
+pub mod limits;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use model::*;

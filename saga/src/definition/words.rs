@@ -1,0 +1,165 @@
+//! Names and durations, as they are written.
+
+use super::limits::{DURATION_MS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX};
+
+const UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+
+/// Reads `200ms`, `5s`, `10m`, `2h` or `3d`; milliseconds.
+pub(super) fn duration_ms(text: &str) -> Result<u64, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = UNITS.iter().find(|(name, _)| *name == unit);
+    let (Ok(number), Some((_, unit_ms))) = (number.parse::<u64>(), unit_ms) else {
+        return Err(format!("`{text}` is not a duration"));
+    };
+    number
+        .checked_mul(*unit_ms)
+        .filter(|ms| *ms <= DURATION_MS_MAX)
+        .ok_or_else(|| {
+            let days = DURATION_MS_MAX / 86_400_000;
+            format!("`{text}` is longer than {days} days")
+        })
+}
+
+/// Reads `200ms..10s`, or one duration for both ends.
+pub(super) fn range_ms(text: &str) -> Result<(u64, u64), String> {
+    match text.split_once("..") {
+        Some((min, max)) => Ok((duration_ms(min.trim())?, duration_ms(max.trim())?)),
+        None => duration_ms(text).map(|ms| (ms, ms)),
+    }
+}
+
+/// What to write instead of what is no duration.
+pub(super) const DURATION_HELP: &str = "write a number and one of ms, s, m, h, d: `200ms`, `5s`, `10m`, `2h`, `3d`";
+
+/// Why a name of a saga or activity is refused.
+pub(super) fn refuse_kebab(name: &str) -> Option<String> {
+    refuse_name(name, '-', "kebab-case", "charge-payment")
+}
+
+/// Why a step's id, or a tag, is refused.
+pub(super) fn refuse_snake(name: &str) -> Option<String> {
+    refuse_name(name, '_', "snake_case", "charge_payment").or_else(|| {
+        RESERVED
+            .contains(&name)
+            .then(|| format!("`{name}` is a reserved word of CEL"))
+    })
+}
+
+fn refuse_name(name: &str, joint: char, case: &str, example: &str) -> Option<String> {
+    let len = name.chars().count();
+    if len > NAME_CHARS_MAX {
+        return Some(format!(
+            "a name of {len} characters, and at most {NAME_CHARS_MAX} are allowed"
+        ));
+    }
+    let part = |part: &str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    let good = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.split(joint).all(part);
+    (!good).then(|| format!("`{name}` is not {case}, as `{example}` is"))
+}
+
+/// CEL cannot read these after a point.
+const RESERVED: [&str; 21] = [
+    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in",
+    "let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while",
+];
+
+/// Why the name of a topic is refused. Topics that start sagas are others' and named as Kafka
+/// allows.
+pub(super) fn refuse_topic(name: &str) -> Option<String> {
+    let len = name.chars().count();
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if len == 0 || len > TOPIC_CHARS_MAX {
+        return Some(format!(
+            "a topic of {len} characters; Kafka allows 1 to {TOPIC_CHARS_MAX}"
+        ));
+    }
+    if !name.chars().all(legal) || name == "." || name == ".." {
+        return Some(format!(
+            "`{name}` is no name of a topic: Kafka allows letters, digits, `.`, `_` and `-`"
+        ));
+    }
+    None
+}
+
+/// The known name that is most like what was written, if one is like it.
+pub(super) fn nearest<'n>(written: &str, known: &[&'n str]) -> Option<&'n str> {
+    known
+        .iter()
+        .map(|name| (distance(written, name), *name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// How many characters to insert, remove, replace or swap to get from one to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let from: Vec<char> = from.chars().take(NAME_CHARS_MAX).collect();
+    let to: Vec<char> = to.chars().take(NAME_CHARS_MAX).collect();
+    let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
+    for (i, a) in from.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let replaced = rows[i][j] + usize::from(a != b);
+            let mut best = replaced.min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
+                best = best.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[from.len()][to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_and_a_unit() {
+        for (text, ms) in [
+            ("200ms", 200),
+            ("5s", 5_000),
+            ("10m", 600_000),
+            ("2h", 7_200_000),
+            ("3d", 259_200_000),
+            ("0s", 0),
+            ("3650d", DURATION_MS_MAX),
+        ] {
+            assert_eq!(duration_ms(text), Ok(ms), "{text}");
+        }
+        for text in ["", "5", "s", "5 s", "-5s", "1.5s", "5sec", "1h30m", "3651d", "99999999999999999999s"] {
+            assert!(duration_ms(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_two_durations_or_one() {
+        assert_eq!(range_ms("200ms..10s"), Ok((200, 10_000)));
+        assert_eq!(range_ms("200ms .. 10s"), Ok((200, 10_000)));
+        assert_eq!(range_ms("1s"), Ok((1_000, 1_000)));
+        assert!(range_ms("1s..").is_err());
+        assert!(range_ms("..1s").is_err());
+    }
+
+    #[test]
+    fn a_name_like_a_known_one_is_recognised() {
+        let known = ["steps", "start", "deadline", "defaults"];
+        assert_eq!(nearest("step", &known), Some("steps"));
+        assert_eq!(nearest("dedaline", &known), Some("deadline"));
+        assert_eq!(nearest("default", &known), Some("defaults"));
+        assert_eq!(nearest("zebra", &known), None);
+    }
+}

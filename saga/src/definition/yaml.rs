@@ -1,0 +1,120 @@
+//! Reading a definition.
+
+use super::check::check;
+use super::diagnostic::Diagnostic;
+use super::hash::hash;
+use super::limits::DIAGNOSTICS_MAX;
+use super::model::Definition;
+use super::node::{Node, YamlError};
+use super::place::{Places, Span};
+use super::read::read;
+
+impl Definition {
+    /// Reads a definition from YAML, checks it and names it by its hash. Warnings are dropped.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it, in the order of the text; at least one.
+    pub fn from_yaml(source: &str) -> Result<Self, Vec<Diagnostic>> {
+        errors_only(read_and_check(None, source))
+    }
+
+    /// As [`Definition::from_yaml`], and the diagnostics name the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Definition::from_yaml`].
+    pub fn from_yaml_named(file: &str, source: &str) -> Result<Self, Vec<Diagnostic>> {
+        errors_only(read_and_check(Some(file), source))
+    }
+
+    /// As [`Definition::from_yaml_named`], with the warnings; there are no errors among them.
+    ///
+    /// # Errors
+    ///
+    /// The errors and the warnings, in the order of the text; at least one error.
+    pub fn check_yaml(
+        file: Option<&str>,
+        source: &str,
+    ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        read_and_check(file, source)
+    }
+
+    /// Checks a definition that was not read from a text: the diagnostics have no lines.
+    ///
+    /// Its hash becomes that of what it holds now.
+    ///
+    /// # Errors
+    ///
+    /// The errors and the warnings; at least one error.
+    pub fn checked(mut self) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let mut found = Vec::new();
+        check(&self, &Places::default(), &mut found);
+        if found.iter().any(Diagnostic::is_error) {
+            return Err(sorted(found));
+        }
+        self.hash = hash(&self);
+        Ok((self, sorted(found)))
+    }
+}
+
+fn errors_only(
+    outcome: Result<(Definition, Vec<Diagnostic>), Vec<Diagnostic>>,
+) -> Result<Definition, Vec<Diagnostic>> {
+    match outcome {
+        Ok((definition, _warnings)) => Ok(definition),
+        Err(mut found) => {
+            found.retain(Diagnostic::is_error);
+            Err(found)
+        }
+    }
+}
+
+fn read_and_check(
+    file: Option<&str>,
+    source: &str,
+) -> Result<(Definition, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut places = Places::of_text(file, source);
+    let root = match Node::read(source) {
+        Ok(root) => root,
+        Err(error) => return Err(vec![no_yaml(&places, error)]),
+    };
+    let mut found = Vec::new();
+    let mut definition = read(&root, &mut places, &mut found);
+    // Checking what could only be read in part would report what follows from that.
+    if found.is_empty() {
+        check(&definition, &places, &mut found);
+    }
+    if found.iter().any(Diagnostic::is_error) {
+        return Err(sorted(found));
+    }
+    definition.hash = hash(&definition);
+    source.clone_into(&mut definition.source);
+    Ok((definition, sorted(found)))
+}
+
+fn no_yaml(places: &Places, error: YamlError) -> Diagnostic {
+    const TOP: Span = Span {
+        line: 1,
+        column: 1,
+        len: 1,
+    };
+    let (code, span, message) = match error {
+        YamlError::TooLarge(message) => ("BS0102", TOP, message),
+        YamlError::Syntax { message, span } => ("BS0101", span, message),
+        YamlError::DuplicateKey { message, span } => ("BS0106", span, message),
+    };
+    places.error(code, if span.line == 0 { TOP } else { span }, message)
+}
+
+fn sorted(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column, diagnostic.code));
+    let more = found.len().saturating_sub(DIAGNOSTICS_MAX);
+    found.truncate(DIAGNOSTICS_MAX);
+    if more > 0
+        && let Some(last) = found.last_mut()
+    {
+        last.help = Some(format!("{more} more are not shown"));
+    }
+    found
+}

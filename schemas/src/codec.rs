@@ -1,18 +1,20 @@
 //! Messages to framed bytes and back.
 
+#[cfg(feature = "registry")]
+use std::sync::{Arc, OnceLock};
+
 use crate::datum::{Datum, Input};
-use crate::known::{self, Known, RecordKind};
+#[cfg(feature = "registry")]
+use crate::frame::CONFLUENT;
+use crate::frame::{self, FRAME_LEN_MAX, SINGLE_OBJECT};
+use crate::known::{self, RecordKind};
 use crate::message::{
     Act, Command, DeadLetter, Definition, JournalEntry, OrderPlaced, Reply, Start,
 };
+use crate::writer::Writer;
 use crate::{DecodeError, EncodeError, Limits, SchemaRef};
-
-/// The two bytes that begin a single-object frame; the fingerprint follows.
-const SINGLE_OBJECT: [u8; 2] = [0xc3, 0x01];
-/// The byte that begins a Confluent frame; the registry id follows.
-const CONFLUENT: u8 = 0x00;
-/// Bytes of the longer frame.
-const FRAME_LEN_MAX: usize = 10;
+#[cfg(feature = "registry")]
+use crate::{Registry, RegistryError, wire::Topics};
 
 /// What may lie on the inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,32 @@ pub enum InboxMessage {
 #[derive(Debug, Clone)]
 pub struct Codec {
     limits: Limits,
+    framing: Framing,
+}
+
+#[derive(Debug, Clone)]
+enum Framing {
+    SingleObject,
+    #[cfg(feature = "registry")]
+    Confluent {
+        registry: Registry,
+        /// The registry id of each record, once it is known.
+        ids: Arc<[OnceLock<u32>; RecordKind::ALL.len()]>,
+    },
+}
+
+impl Framing {
+    /// Finds a schema by its registry id; without a registry there is none.
+    fn writer(&self, id: u32) -> Result<Option<&'static Writer>, DecodeError> {
+        match self {
+            Self::SingleObject => {
+                let _ = id;
+                Ok(None)
+            }
+            #[cfg(feature = "registry")]
+            Self::Confluent { registry, .. } => registry.writer_for_record(id),
+        }
+    }
 }
 
 impl Codec {
@@ -39,7 +67,78 @@ impl Codec {
     pub fn single_object() -> Self {
         Self {
             limits: Limits::default(),
+            framing: Framing::SingleObject,
         }
+    }
+
+    /// Writes the Confluent framing, reads both.
+    ///
+    /// The registry is asked for a record's id when the first one is written; [`Codec::register`] at
+    /// start keeps that wait off the path of messages.
+    #[cfg(feature = "registry")]
+    pub fn confluent(registry: Registry) -> Self {
+        Self {
+            limits: Limits::default(),
+            framing: Framing::Confluent {
+                registry,
+                ids: Arc::new([const { OnceLock::new() }; RecordKind::ALL.len()]),
+            },
+        }
+    }
+
+    /// Registers every record of the wire, and the subjects under which other tools look for a topic's
+    /// schemas: TopicName where a topic has one record, TopicRecordName where it has several.
+    ///
+    /// Does nothing without a registry, and nothing new the second time.
+    ///
+    /// # Errors
+    ///
+    /// The first that the registry gives; what was registered until then stays.
+    #[cfg(feature = "registry")]
+    pub fn register<'a>(
+        &self,
+        topics: &Topics,
+        activities: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), RegistryError> {
+        let Framing::Confluent { registry, .. } = &self.framing else {
+            return Ok(());
+        };
+        for kind in RecordKind::ALL {
+            if kind != RecordKind::OrderPlaced {
+                self.id(kind)?;
+            }
+        }
+        for activity in activities {
+            let subject = Registry::subject(&topics.commands(activity));
+            registry.register(&subject, RecordKind::Command)?;
+        }
+        let subject = Registry::subject(&topics.dead_letters());
+        registry.register(&subject, RecordKind::DeadLetter)?;
+        for (topic, kind) in [
+            (topics.inbox(), RecordKind::Start),
+            (topics.inbox(), RecordKind::Reply),
+            (topics.inbox(), RecordKind::Act),
+            (topics.journal(), RecordKind::JournalEntry),
+            (topics.journal(), RecordKind::Definition),
+        ] {
+            registry.register(&format!("{topic}-{}", kind.name()), kind)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the registry id of a record; `None` without a registry.
+    #[cfg(feature = "registry")]
+    fn id(&self, kind: RecordKind) -> Result<Option<u32>, RegistryError> {
+        let Framing::Confluent { registry, ids } = &self.framing else {
+            return Ok(None);
+        };
+        let known = &ids[kind as usize];
+        if let Some(id) = known.get() {
+            return Ok(Some(*id));
+        }
+        // An id belongs to a schema's content, so the record's own name serves as its subject.
+        let id = registry.register(kind.name(), kind)?;
+        Ok(Some(*known.get_or_init(|| id)))
     }
 
     /// Replaces the limits.
@@ -51,8 +150,7 @@ impl Codec {
 
     fn encode<T: Datum>(&self, record: &T) -> Result<Vec<u8>, EncodeError> {
         let mut out = Vec::with_capacity(FRAME_LEN_MAX + record.size_max());
-        out.extend_from_slice(&SINGLE_OBJECT);
-        out.extend_from_slice(&T::KIND.fingerprint().to_le_bytes());
+        self.write_frame(T::KIND, &mut out)?;
         record.write(&mut out);
         let limit = self.bytes_max(T::KIND);
         if out.len() > limit {
@@ -65,15 +163,45 @@ impl Codec {
         Ok(out)
     }
 
+    fn write_frame(&self, kind: RecordKind, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        #[cfg(feature = "registry")]
+        if let Some(id) = self.id(kind)? {
+            out.push(CONFLUENT);
+            out.extend_from_slice(&id.to_be_bytes());
+            return Ok(());
+        }
+        out.extend_from_slice(&SINGLE_OBJECT);
+        out.extend_from_slice(&kind.fingerprint().to_le_bytes());
+        Ok(())
+    }
+
     fn decode<T: Datum>(&self, bytes: &[u8]) -> Result<T, DecodeError> {
         let (writer, body) = self.open(bytes, T::KIND)?;
-        if writer.kind != T::KIND {
+        if writer.kind() != Some(T::KIND) {
             return Err(DecodeError::WrongType {
                 expected: T::KIND.name(),
-                found: writer.kind.name().to_owned(),
+                found: writer.name().to_owned(),
             });
         }
-        read(body)
+        self.read(writer, body)
+    }
+
+    /// Reads a datum: at once where it is byte for byte ours, through the writer's schema where not.
+    fn read<T: Datum>(&self, writer: &Writer, datum: &[u8]) -> Result<T, DecodeError> {
+        if writer.is_current() {
+            return self.read_current(datum);
+        }
+        self.read_current(&writer.resolve(datum, &self.limits)?)
+    }
+
+    fn read_current<T: Datum>(&self, datum: &[u8]) -> Result<T, DecodeError> {
+        let mut input = Input::new(datum, self.limits.allocation_max);
+        T::read(&mut input)
+            .and_then(|record| input.end().map(|()| record))
+            .map_err(|detail| DecodeError::Malformed {
+                record: T::KIND.name().to_owned(),
+                detail,
+            })
     }
 
     /// Finds out who wrote the bytes, and where the datum begins.
@@ -81,7 +209,7 @@ impl Codec {
         &self,
         bytes: &'b [u8],
         expected: RecordKind,
-    ) -> Result<(&'static Known, &'b [u8]), DecodeError> {
+    ) -> Result<(&'static Writer, &'b [u8]), DecodeError> {
         let limit = self.bytes_max(expected);
         if bytes.len() > limit {
             return Err(DecodeError::TooLarge {
@@ -90,12 +218,12 @@ impl Codec {
                 limit: limit as u64,
             });
         }
-        let (schema, body) = split(bytes)?;
-        let known = match schema {
+        let (schema, body) = frame::split(bytes)?;
+        let writer = match schema {
             SchemaRef::Fingerprint(fingerprint) => known::by_fingerprint(fingerprint),
-            SchemaRef::Id(_) => None,
+            SchemaRef::Id(id) => self.framing.writer(id)?,
         };
-        let writer = known.ok_or(DecodeError::UnknownSchema { schema })?;
+        let writer = writer.ok_or(DecodeError::UnknownSchema { schema })?;
         Ok((writer, body))
     }
 
@@ -119,17 +247,20 @@ impl Codec {
     /// [`DecodeError::WrongType`] for a message of another topic; otherwise as the variants say.
     pub fn decode_inbox(&self, bytes: &[u8]) -> Result<InboxMessage, DecodeError> {
         let (writer, body) = self.open(bytes, RecordKind::Reply)?;
-        match writer.kind {
-            RecordKind::Reply => read(body).map(InboxMessage::Reply),
-            RecordKind::Start => read(body).map(InboxMessage::Start),
-            RecordKind::Act => read(body).map(InboxMessage::Act),
-            RecordKind::Command
-            | RecordKind::JournalEntry
-            | RecordKind::DeadLetter
-            | RecordKind::Definition
-            | RecordKind::OrderPlaced => Err(DecodeError::WrongType {
+        match writer.kind() {
+            Some(RecordKind::Reply) => self.read(writer, body).map(InboxMessage::Reply),
+            Some(RecordKind::Start) => self.read(writer, body).map(InboxMessage::Start),
+            Some(RecordKind::Act) => self.read(writer, body).map(InboxMessage::Act),
+            Some(
+                RecordKind::Command
+                | RecordKind::JournalEntry
+                | RecordKind::DeadLetter
+                | RecordKind::Definition
+                | RecordKind::OrderPlaced,
+            )
+            | None => Err(DecodeError::WrongType {
                 expected: "a start, a reply or an act",
-                found: writer.kind.name().to_owned(),
+                found: writer.name().to_owned(),
             }),
         }
     }
@@ -171,34 +302,4 @@ records! {
     DeadLetter encode_dead_letter decode_dead_letter "a dead letter";
     Definition encode_definition decode_definition "a definition";
     OrderPlaced encode_order_placed decode_order_placed "the example event";
-}
-
-fn read<T: Datum>(body: &[u8]) -> Result<T, DecodeError> {
-    let mut input = Input::new(body);
-    T::read(&mut input)
-        .and_then(|record| input.end().map(|()| record))
-        .map_err(|detail| DecodeError::Malformed {
-            record: T::KIND.name().to_owned(),
-            detail,
-        })
-}
-
-/// Splits a frame into the schema that it names and the datum.
-fn split(bytes: &[u8]) -> Result<(SchemaRef, &[u8]), DecodeError> {
-    if let Some(rest) = bytes.strip_prefix(&SINGLE_OBJECT) {
-        if let Some((fingerprint, body)) = rest.split_first_chunk::<8>() {
-            return Ok((
-                SchemaRef::Fingerprint(u64::from_le_bytes(*fingerprint)),
-                body,
-            ));
-        }
-    } else if let Some(rest) = bytes.strip_prefix(&[CONFLUENT])
-        && let Some((id, body)) = rest.split_first_chunk::<4>()
-    {
-        return Ok((SchemaRef::Id(u32::from_be_bytes(*id)), body));
-    }
-    let head: Vec<String> = bytes.iter().take(4).map(|b| format!("{b:02x}")).collect();
-    Err(DecodeError::Garbage {
-        detail: format!("{} bytes that begin with [{}]", bytes.len(), head.join(" ")),
-    })
 }

@@ -76,15 +76,16 @@ pub(crate) fn write_option(out: &mut Vec<u8>, bytes: Option<impl AsRef<[u8]>>) {
 #[derive(Debug)]
 pub(crate) struct Input<'a> {
     rest: &'a [u8],
+    /// What lists may still take in memory: an item can be far larger there than on the wire.
+    lists_rest: usize,
 }
 
 impl<'a> Input<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
-    }
-
-    pub(crate) fn remaining(&self) -> usize {
-        self.rest.len()
+    pub(crate) fn new(bytes: &'a [u8], allocation_max: usize) -> Self {
+        Self {
+            rest: bytes,
+            lists_rest: allocation_max,
+        }
     }
 
     pub(crate) fn long(&mut self) -> Result<i64, String> {
@@ -191,13 +192,18 @@ impl<'a> Input<'a> {
                 return Ok(items);
             }
             for _ in 0..count {
+                // A list that grows is held twice for a moment, once with room for as much again.
+                self.lists_rest = self
+                    .lists_rest
+                    .checked_sub(3 * size_of::<T>())
+                    .ok_or_else(|| format!("a list of more than {} items", items.len()))?;
                 items.push(read(self)?);
             }
         }
     }
 
-    /// Reads the head of a block of items that take at least one byte each; 0 ends the array.
-    fn block(&mut self) -> Result<usize, String> {
+    /// Reads the head of a block; 0 ends the list. No block is longer than what remains of the input.
+    pub(crate) fn block(&mut self) -> Result<usize, String> {
         let count = self.long()?;
         if count < 0 {
             // A negative count is followed by the block's size in bytes, which readers may skip by.

@@ -48,6 +48,9 @@ pub enum DecodeError {
         /// What is wrong, for people.
         detail: String,
     },
+    /// The schema cannot be had for now. The record is not to blame: keep it, wait, try again.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
 }
 
 impl DecodeError {
@@ -59,6 +62,7 @@ impl DecodeError {
             Self::WrongType { .. } => Some(DeadLetterReason::WrongType),
             Self::TooLarge { .. } => Some(DeadLetterReason::Oversized),
             Self::Malformed { .. } => Some(DeadLetterReason::Undecodable),
+            Self::Registry(_) => None,
         }
     }
 }
@@ -75,6 +79,48 @@ pub enum EncodeError {
         size: usize,
         /// The limit, in bytes.
         limit: usize,
+    },
+    /// The registry did not give the schema's id. Keep the message, wait, try again.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// Says why a schema registry did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// It did not answer, or not in time, or not sensibly. Worth retrying.
+    #[error("cannot {attempted}: the schema registry is unavailable")]
+    Unavailable {
+        /// What was asked.
+        attempted: String,
+        /// Why it failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It answered no: credentials, compatibility, a wrong address. Somebody has to look.
+    #[error("the schema registry refused to {attempted} with status {status}: {detail}")]
+    Refused {
+        /// What was asked.
+        attempted: String,
+        /// The HTTP status; 200 for an answer without what was asked for.
+        status: u16,
+        /// What the registry said.
+        detail: String,
+    },
+    /// It has no such subject or schema.
+    #[error("the schema registry cannot {attempted}, as there is none: {detail}")]
+    Missing {
+        /// What was asked.
+        attempted: String,
+        /// What the registry said.
+        detail: String,
+    },
+    /// It gave a schema that cannot be read here. Retrying will not help.
+    #[error("schema {id} cannot be used: {detail}")]
+    Unusable {
+        /// The registry id.
+        id: u32,
+        /// What is wrong with it.
+        detail: String,
     },
 }
 

@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use apache_avro::Schema;
-use apache_avro::rabin::Rabin;
+
+use crate::fingerprint;
+use crate::writer::Writer;
 
 /// A record of the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,77 +85,51 @@ impl RecordKind {
 
     /// Returns the CRC-64-AVRO fingerprint of the schema that it is written with.
     pub fn fingerprint(self) -> u64 {
-        KNOWN.fingerprints[self as usize]
+        current(self).fingerprint
     }
 }
 
-/// A compiled-in schema, found by its fingerprint.
-pub(crate) struct Known {
-    pub(crate) kind: RecordKind,
-    /// Whether it is the schema that this version writes, byte for byte.
-    pub(crate) current: bool,
+/// The schema that a record is written with.
+pub(crate) struct Current {
     pub(crate) fingerprint: u64,
     pub(crate) schema: Schema,
 }
 
-struct KnownSchemas {
-    fingerprints: [u64; RecordKind::ALL.len()],
-    /// Current ones first, so that the usual search ends early.
-    all: Vec<Known>,
-}
+static CURRENT: LazyLock<[Current; RecordKind::ALL.len()]> = LazyLock::new(|| {
+    RecordKind::ALL.map(|kind| {
+        let text: serde_json::Value =
+            serde_json::from_str(kind.avsc()).expect("a test parses every compiled-in schema");
+        Current {
+            fingerprint: fingerprint::of(&text),
+            schema: Schema::parse(&text).expect("a test parses every compiled-in schema"),
+        }
+    })
+});
 
-static KNOWN: LazyLock<KnownSchemas> = LazyLock::new(|| {
-    let parse = |text| Schema::parse_str(text).expect("a test parses every compiled-in schema");
-    let mut all: Vec<Known> = RecordKind::ALL
-        .iter()
-        .map(|kind| {
-            let schema = parse(kind.avsc());
-            Known {
-                kind: *kind,
-                current: true,
-                fingerprint: fingerprint(&schema),
-                schema,
-            }
-        })
-        .collect();
-    let mut fingerprints = [0; RecordKind::ALL.len()];
-    for known in &all {
-        fingerprints[known.kind as usize] = known.fingerprint;
-    }
-    for kind in RecordKind::ALL {
-        for text in kind.released() {
-            let schema = parse(text);
-            let fingerprint = fingerprint(&schema);
-            if all.iter().all(|known| known.fingerprint != fingerprint) {
-                all.push(Known {
-                    kind,
-                    current: false,
-                    fingerprint,
-                    schema,
-                });
-            }
+/// Every compiled-in schema by its fingerprint, current ones first so that the usual search ends early.
+static WRITERS: LazyLock<Vec<(u64, Writer)>> = LazyLock::new(|| {
+    let current = RecordKind::ALL.iter().map(|kind| kind.avsc());
+    let released = RecordKind::ALL.iter().flat_map(|kind| kind.released());
+    let mut writers: Vec<(u64, Writer)> = Vec::new();
+    for text in current.chain(released.copied()) {
+        let writer = Writer::avro(text, &[]).expect("a test parses every compiled-in schema");
+        let fingerprint = writer.fingerprint().expect("a compiled-in schema is Avro");
+        if writers.iter().all(|(known, _)| *known != fingerprint) {
+            writers.push((fingerprint, writer));
         }
     }
-    KnownSchemas { fingerprints, all }
+    writers
 });
 
 /// Finds a compiled-in schema. There are a dozen, so a walk is as fast as a map.
-pub(crate) fn by_fingerprint(fingerprint: u64) -> Option<&'static Known> {
-    KNOWN
-        .all
+pub(crate) fn by_fingerprint(fingerprint: u64) -> Option<&'static Writer> {
+    WRITERS
         .iter()
-        .find(|known| known.fingerprint == fingerprint)
+        .find(|(known, _)| *known == fingerprint)
+        .map(|(_, writer)| writer)
 }
 
 /// Returns the schema that a record is written with.
-pub(crate) fn current(kind: RecordKind) -> &'static Schema {
-    &by_fingerprint(kind.fingerprint())
-        .expect("every kind is known")
-        .schema
-}
-
-/// Computes the CRC-64-AVRO fingerprint of a schema's canonical form.
-pub(crate) fn fingerprint(schema: &Schema) -> u64 {
-    let bytes = schema.fingerprint::<Rabin>().bytes;
-    u64::from_le_bytes(bytes.try_into().expect("Rabin gives eight bytes"))
+pub(crate) fn current(kind: RecordKind) -> &'static Current {
+    &CURRENT[kind as usize]
 }

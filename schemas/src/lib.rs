@@ -7,18 +7,30 @@
 mod codec;
 mod datum;
 mod error;
+mod event;
+mod fingerprint;
+mod frame;
+mod guard;
+mod json;
 mod known;
 mod limits;
 mod message;
+#[cfg(feature = "registry")]
+mod registry;
+mod time;
 mod trace;
 pub mod wire;
+mod writer;
 
 pub use codec::{Codec, InboxMessage};
-pub use error::{DecodeError, EncodeError, SchemaRef};
+pub use error::{DecodeError, EncodeError, RegistryError, SchemaRef};
+pub use event::{Event, EventSchemas, SchemaError, decode_event};
 pub use known::RecordKind;
 pub use limits::Limits;
 pub use message::{
     Act, ActKind, Address, Command, DeadLetter, DeadLetterReason, Definition, Direction, HASH_LEN,
     HeaderField, JournalEntry, Line, OrderPlaced, Reply, ReplyOutcome, SourcePosition, Start,
 };
+#[cfg(feature = "registry")]
+pub use registry::{Registry, RegistryConfig};
 pub use trace::TraceParent;

@@ -1,6 +1,7 @@
 //! The one way to Kafka: the client with every setting on purpose, and the embedded broker.
 
 pub mod client;
+pub mod embedded;
 
 pub use client::{
     Admin, BatchDone, BrokerError, Consumer, ConsumerControl, ConsumerError, ConsumerHandler,

@@ -1,0 +1,433 @@
+//! Topics made, deleted, widened; records deleted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_response::{
+    CreatableTopicConfigs, CreatableTopicResult,
+};
+use kafka_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
+use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
+use kafka_protocol::messages::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+};
+use rusqlite::params;
+use uuid::Uuid;
+
+use super::broker::{Broker, storage_error};
+use super::configs;
+use super::ledger::Ledger;
+use super::partition::{Partition, PartitionId};
+use super::protocol::{count, text};
+use super::storage::{OFFSET_END, batch_row};
+use super::topics::Topic;
+
+/// Longest name of a topic, as in Kafka.
+const NAME_MAX: usize = 249;
+/// Partitions that one topic may have.
+const PARTITIONS_MAX: i32 = 10_000;
+
+/// Why an admin request was refused, in a code and in words.
+type Refusal = (ResponseError, String);
+
+/// A topic to make.
+#[derive(Debug, Clone)]
+struct NewTopic {
+    name: String,
+    partition_count: i32,
+    configs: BTreeMap<String, String>,
+}
+
+impl Broker {
+    pub(crate) fn create_topics(
+        &self,
+        request: CreateTopicsRequest,
+        version: i16,
+    ) -> CreateTopicsResponse {
+        let names: Vec<String> = request
+            .topics
+            .iter()
+            .map(|topic| topic.name.to_string())
+            .collect();
+        let results = request.topics.into_iter().map(|topic| {
+            let repeated = names
+                .iter()
+                .filter(|name| name.as_str() == topic.name.as_str())
+                .count()
+                > 1;
+            let result = CreatableTopicResult::default().with_name(topic.name.clone());
+            let created = if repeated {
+                Err((
+                    ResponseError::InvalidRequest,
+                    "the topic is named twice in the request".to_owned(),
+                ))
+            } else {
+                self.create_topic(topic, request.validate_only)
+            };
+            match created {
+                Err((error, message)) => result
+                    .with_error_code(error.code())
+                    .with_error_message(Some(text(&message)))
+                    .with_configs((version >= 5).then(Vec::new)),
+                Ok(_) if version < 5 => result,
+                Ok((ref new, uuid)) => {
+                    let configs = new.configs.iter().map(|(name, value)| {
+                        CreatableTopicConfigs::default()
+                            .with_name(text(name))
+                            .with_value(Some(text(value)))
+                            .with_config_source(1)
+                    });
+                    let result = result
+                        .with_num_partitions(new.partition_count)
+                        .with_replication_factor(1)
+                        .with_configs(Some(configs.collect()));
+                    if version >= 7 {
+                        result.with_topic_id(uuid)
+                    } else {
+                        result
+                    }
+                }
+            }
+        });
+        CreateTopicsResponse::default().with_topics(results.collect())
+    }
+
+    /// Makes a topic with the default number of partitions because somebody asked for it.
+    pub(crate) fn create_missing(&self, name: &str) -> Result<(), ResponseError> {
+        let new = NewTopic {
+            name: name.to_owned(),
+            partition_count: self.config.default_partitions.max(1),
+            configs: BTreeMap::new(),
+        };
+        match self
+            .queue
+            .write(move |ledger| create(ledger, &new, false))
+            .map_err(storage_error)?
+        {
+            Ok(_) => Ok(()),
+            Err((ResponseError::TopicAlreadyExists, _)) => Ok(()), // Somebody else asked too.
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    pub(crate) fn delete_topics(
+        &self,
+        request: DeleteTopicsRequest,
+        version: i16,
+    ) -> DeleteTopicsResponse {
+        let results = request.topic_names.into_iter().map(|name| {
+            let topic = name.to_string();
+            let deleted = self.queue.write(move |ledger| delete(ledger, &topic));
+            let result = DeletableTopicResult::default().with_name(Some(name));
+            match flatten(deleted) {
+                Ok(()) => result,
+                Err((error, message)) => result
+                    .with_error_code(error.code())
+                    .with_error_message((version >= 5).then(|| text(&message))),
+            }
+        });
+        DeleteTopicsResponse::default().with_responses(results.collect())
+    }
+
+    pub(crate) fn create_partitions(
+        &self,
+        request: CreatePartitionsRequest,
+    ) -> CreatePartitionsResponse {
+        let validate_only = request.validate_only;
+        let results = request.topics.into_iter().map(|topic| {
+            let name = topic.name.clone();
+            let widened = self
+                .queue
+                .write(move |ledger| widen(ledger, &topic, validate_only));
+            let result = CreatePartitionsTopicResult::default().with_name(name);
+            match flatten(widened) {
+                Ok(()) => result,
+                Err((error, message)) => result
+                    .with_error_code(error.code())
+                    .with_error_message(Some(text(&message))),
+            }
+        });
+        CreatePartitionsResponse::default().with_results(results.collect())
+    }
+
+    pub(crate) fn delete_records(&self, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+        let topics = request.topics.into_iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|asked| {
+                let (name, index, offset) =
+                    (topic.name.to_string(), asked.partition_index, asked.offset);
+                let deleted = self
+                    .queue
+                    .write(move |ledger| delete_before(ledger, &name, index, offset));
+                let result = DeleteRecordsPartitionResult::default().with_partition_index(index);
+                match deleted.map_err(storage_error).and_then(|result| result) {
+                    Ok(start) => result.with_low_watermark(start),
+                    Err(error) => result.with_low_watermark(-1).with_error_code(error.code()),
+                }
+            });
+            let partitions = partitions.collect();
+            DeleteRecordsTopicResult::default()
+                .with_name(topic.name)
+                .with_partitions(partitions)
+        });
+        DeleteRecordsResponse::default().with_topics(topics.collect())
+    }
+
+    fn create_topic(
+        &self,
+        topic: CreatableTopic,
+        validate_only: bool,
+    ) -> Result<(NewTopic, Uuid), Refusal> {
+        let new = self.plan(topic)?;
+        let planned = new.clone();
+        let uuid = flatten(
+            self.queue
+                .write(move |ledger| create(ledger, &planned, validate_only)),
+        )?;
+        Ok((new, uuid))
+    }
+
+    /// Checks what can be checked without looking at the other topics.
+    fn plan(&self, topic: CreatableTopic) -> Result<NewTopic, Refusal> {
+        let refuse = |error, message: &str| Err((error, message.to_owned()));
+        let assigned = !topic.assignments.is_empty();
+        if assigned && (topic.num_partitions != -1 || topic.replication_factor != -1) {
+            return refuse(
+                ResponseError::InvalidRequest,
+                "both a count and an assignment of partitions were given",
+            );
+        }
+        if assigned
+            && topic.assignments.iter().any(|assignment| {
+                assignment.broker_ids.iter().any(|id| id.0 != 1) || assignment.broker_ids.len() != 1
+            })
+        {
+            return refuse(
+                ResponseError::InvalidReplicaAssignment,
+                "there is one broker, number 1",
+            );
+        }
+        if !matches!(topic.replication_factor, -1 | 1) {
+            let message = format!(
+                "replication factor {} is not possible: the embedded broker is one broker, use 1",
+                topic.replication_factor
+            );
+            return Err((ResponseError::InvalidReplicationFactor, message));
+        }
+        let partition_count = match (assigned, topic.num_partitions) {
+            (true, _) => count(topic.assignments.len()),
+            (false, -1) => self.config.default_partitions.max(1),
+            (false, given) => given,
+        };
+        let mut configs = BTreeMap::new();
+        for config in topic.configs {
+            let Some(value) = config.value else {
+                return refuse(ResponseError::InvalidConfig, "a setting without a value");
+            };
+            configs::check(&config.name, &value)
+                .map_err(|message| (ResponseError::InvalidConfig, message))?;
+            configs.insert(config.name.to_string(), value.to_string());
+        }
+        Ok(NewTopic {
+            name: topic.name.to_string(),
+            partition_count,
+            configs,
+        })
+    }
+}
+
+fn flatten<T>(result: Result<Result<T, Refusal>, super::error::Unavailable>) -> Result<T, Refusal> {
+    result.map_err(|unavailable| {
+        (
+            storage_error(unavailable),
+            "the broker's file took no change".to_owned(),
+        )
+    })?
+}
+
+fn is_valid_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= NAME_MAX
+        && !matches!(name, "." | "..")
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+fn create(
+    ledger: &mut Ledger,
+    new: &NewTopic,
+    validate_only: bool,
+) -> rusqlite::Result<Result<Uuid, Refusal>> {
+    if ledger.map.contains_key(&new.name) {
+        return Ok(Err((
+            ResponseError::TopicAlreadyExists,
+            format!("topic {} exists already", new.name),
+        )));
+    }
+    if !is_valid_name(&new.name) {
+        let message = format!(
+            "topic name {:?} is not 1 to {NAME_MAX} letters, digits, '.', '_' and '-'",
+            new.name
+        );
+        return Ok(Err((ResponseError::InvalidTopicException, message)));
+    }
+    if !(1..=PARTITIONS_MAX).contains(&new.partition_count) {
+        let message = format!(
+            "{} partitions: a topic has 1 to {PARTITIONS_MAX}",
+            new.partition_count
+        );
+        return Ok(Err((ResponseError::InvalidPartitions, message)));
+    }
+    let uuid = Uuid::new_v4();
+    if validate_only {
+        return Ok(Ok(uuid));
+    }
+    ledger.db.execute(
+        "insert into topic (name, uuid) values (?1, ?2)",
+        params![new.name, uuid.to_string()],
+    )?;
+    let id = ledger.db.last_insert_rowid();
+    let partitions = add_partitions(ledger, id, 0..new.partition_count)?;
+    let topic = Topic {
+        id,
+        uuid,
+        configs: new.configs.clone(),
+        partitions,
+    };
+    configs::save(ledger, &topic)?;
+    ledger.map.insert(new.name.clone(), Arc::new(topic));
+    ledger.map_changed = true;
+    Ok(Ok(uuid))
+}
+
+fn add_partitions(
+    ledger: &mut Ledger,
+    topic: i64,
+    positions: std::ops::Range<i32>,
+) -> rusqlite::Result<Vec<Arc<Partition>>> {
+    let mut partitions = Vec::new();
+    for position in positions {
+        ledger
+            .db
+            .prepare_cached("insert into partition (topic, position, start) values (?1, ?2, 0)")?
+            .execute(params![topic, position])?;
+        let id = PartitionId(ledger.db.last_insert_rowid());
+        partitions.push(ledger.add_log(id));
+    }
+    Ok(partitions)
+}
+
+fn widen(
+    ledger: &mut Ledger,
+    wish: &CreatePartitionsTopic,
+    validate_only: bool,
+) -> rusqlite::Result<Result<(), Refusal>> {
+    let Some(topic) = ledger.map.get(wish.name.as_str()) else {
+        return Ok(Err((
+            ResponseError::UnknownTopicOrPartition,
+            "no such topic".to_owned(),
+        )));
+    };
+    let mut topic = Topic::clone(topic);
+    let has = count(topic.partitions.len());
+    if wish.count <= has || wish.count > PARTITIONS_MAX {
+        let message =
+            format!("the topic has {has} partitions; it can get more, up to {PARTITIONS_MAX}");
+        return Ok(Err((ResponseError::InvalidPartitions, message)));
+    }
+    if validate_only {
+        return Ok(Ok(()));
+    }
+    topic
+        .partitions
+        .extend(add_partitions(ledger, topic.id, has..wish.count)?);
+    ledger.map.insert(wish.name.to_string(), Arc::new(topic));
+    ledger.map_changed = true;
+    Ok(Ok(()))
+}
+
+fn delete(ledger: &mut Ledger, name: &str) -> rusqlite::Result<Result<(), Refusal>> {
+    let Some(topic) = ledger.map.remove(name) else {
+        return Ok(Err((
+            ResponseError::UnknownTopicOrPartition,
+            "no such topic".to_owned(),
+        )));
+    };
+    for partition in &topic.partitions {
+        let id = partition.id;
+        let rows = params![batch_row(id, 0), batch_row(id, OFFSET_END - 1)];
+        ledger
+            .db
+            .prepare_cached("delete from batch where id between ?1 and ?2")?
+            .execute(rows)?;
+        for table in ["producer", "txn_partition", "aborted"] {
+            ledger
+                .db
+                .prepare_cached(&format!("delete from {table} where partition = ?1"))?
+                .execute([id.0])?;
+        }
+        ledger.logs.remove(&id);
+        ledger.changed.remove(&id);
+        ledger.dropped.push(Arc::clone(partition));
+    }
+    ledger
+        .db
+        .execute("delete from partition where topic = ?1", [topic.id])?;
+    ledger
+        .db
+        .execute("delete from topic_config where topic = ?1", [topic.id])?;
+    ledger
+        .db
+        .execute("delete from topic where id = ?1", [topic.id])?;
+    ledger
+        .db
+        .execute("delete from group_offset where topic = ?1", [name])?;
+    ledger
+        .db
+        .execute("delete from txn_offset where topic = ?1", [name])?;
+    ledger.map_changed = true;
+    Ok(Ok(()))
+}
+
+/// Deletes what lies before `offset`; -1 is the end. Returns the new start.
+fn delete_before(
+    ledger: &mut Ledger,
+    topic: &str,
+    index: i32,
+    offset: i64,
+) -> rusqlite::Result<Result<i64, ResponseError>> {
+    let Some(id) = ledger.log_of(topic, index) else {
+        return Ok(Err(ResponseError::UnknownTopicOrPartition));
+    };
+    let log = ledger.log(id);
+    let start = if offset == -1 { log.next } else { offset };
+    if start < 0 || start > log.next {
+        return Ok(Err(ResponseError::OffsetOutOfRange));
+    }
+    if start <= log.start {
+        return Ok(Ok(log.start));
+    }
+    log.start = start;
+    ledger.changed.insert(id);
+    let rows = params![batch_row(id, 0), batch_row(id, start), start];
+    ledger.db.execute(
+        "delete from batch where id >= ?1 and id < ?2 and last_offset < ?3",
+        rows,
+    )?;
+    ledger.db.execute(
+        "delete from aborted where partition = ?1 and marker_offset < ?2",
+        params![id.0, start],
+    )?;
+    ledger.db.execute(
+        "update partition set start = ?2 where id = ?1",
+        params![id.0, start],
+    )?;
+    Ok(Ok(start))
+}

@@ -1,0 +1,298 @@
+//! Record batches as bytes: their header is read and checked, their records stay closed.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// Bytes before the first record of a batch.
+const HEADER_LEN: usize = 61;
+/// Bytes before what a batch's length field counts.
+const LENGTH_OVERHEAD: usize = 12;
+/// Where the part covered by the checksum starts.
+const CRC_START: usize = 21;
+
+/// What the broker needs to know about a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    pub(crate) attributes: i16,
+    pub(crate) last_offset_delta: i32,
+    pub(crate) base_timestamp: i64,
+    pub(crate) max_timestamp: i64,
+    /// -1 when the producer is not idempotent.
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) base_sequence: i32,
+    pub(crate) record_count: i32,
+}
+
+/// Why a batch is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BatchError {
+    /// Shorter than it says, or the checksum differs.
+    Corrupt,
+    /// Written in the format before Kafka 0.11.
+    OldFormat,
+    /// Well-formed bytes that say something impossible, such as no records.
+    Invalid(&'static str),
+}
+
+impl BatchHeader {
+    /// Reads and checks the one batch that `bytes` must hold.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
+        if bytes.is_empty() {
+            return Err(BatchError::Invalid("no record batch"));
+        }
+        if bytes.len() < HEADER_LEN {
+            // An old message set can be shorter than a header of today; its magic byte lies in the same place.
+            return match bytes.get(16) {
+                Some(0 | 1) => Err(BatchError::OldFormat),
+                _ => Err(BatchError::Corrupt),
+            };
+        }
+        match bytes[16] {
+            2 => {}
+            0 | 1 => return Err(BatchError::OldFormat),
+            _ => return Err(BatchError::Corrupt),
+        }
+        let length =
+            usize::try_from(be_i32(bytes, 8)).map_err(|_| BatchError::Corrupt)? + LENGTH_OVERHEAD;
+        if length < HEADER_LEN || length > bytes.len() {
+            return Err(BatchError::Corrupt);
+        }
+        if length < bytes.len() {
+            return Err(BatchError::Invalid(
+                "more than one record batch for a partition",
+            ));
+        }
+        if crc32c::crc32c(&bytes[CRC_START..]).to_be_bytes() != bytes[17..21] {
+            return Err(BatchError::Corrupt);
+        }
+        let header = BatchHeader::read(bytes);
+        if header.is_control() {
+            return Err(BatchError::Invalid(
+                "control records are written by the broker only",
+            ));
+        }
+        if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
+            return Err(BatchError::Invalid("record count and last offset differ"));
+        }
+        if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
+            return Err(BatchError::Invalid(
+                "a producer id without an epoch or a sequence",
+            ));
+        }
+        Ok(header)
+    }
+
+    /// Reads the header of a batch that was checked before.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` is shorter than a header.
+    pub(crate) fn read(bytes: &[u8]) -> BatchHeader {
+        BatchHeader {
+            attributes: be_i16(bytes, 21),
+            last_offset_delta: be_i32(bytes, 23),
+            base_timestamp: be_i64(bytes, 27),
+            max_timestamp: be_i64(bytes, 35),
+            producer_id: be_i64(bytes, 43),
+            producer_epoch: be_i16(bytes, 51),
+            base_sequence: be_i32(bytes, 53),
+            record_count: be_i32(bytes, 57),
+        }
+    }
+
+    /// The sequence number of the last record; numbers go on from 0 after the largest.
+    pub(crate) fn last_sequence(&self) -> i32 {
+        self.base_sequence.wrapping_add(self.last_offset_delta) & i32::MAX
+    }
+
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.attributes & 0x10 != 0
+    }
+
+    fn is_control(&self) -> bool {
+        self.attributes & 0x20 != 0
+    }
+
+    fn is_compressed(&self) -> bool {
+        self.attributes & 0x07 != 0
+    }
+}
+
+/// Copies a batch and gives it its place in the log. The checksum does not cover what changes.
+pub(crate) fn placed(batch: &[u8], base_offset: i64) -> Bytes {
+    let mut copy = BytesMut::from(batch);
+    copy[0..8].copy_from_slice(&base_offset.to_be_bytes());
+    copy[12..16].copy_from_slice(&0_i32.to_be_bytes()); // The leader epoch: there was never another leader.
+    copy.freeze()
+}
+
+/// Makes the batch that ends a transaction in a partition.
+pub(crate) fn end_marker(
+    producer_id: i64,
+    producer_epoch: i16,
+    committed: bool,
+    now_ms: i64,
+) -> Bytes {
+    let mut record = BytesMut::new();
+    record.put_u8(0); // Attributes.
+    record.put_u8(0); // Timestamp delta.
+    record.put_u8(0); // Offset delta.
+    record.put_u8(4 << 1); // Key length.
+    record.put_i16(0);
+    record.put_i16(i16::from(committed));
+    record.put_u8(6 << 1); // Value length.
+    record.put_i16(0);
+    record.put_i32(0); // Coordinator epoch.
+    record.put_u8(0); // No headers.
+
+    let mut covered = BytesMut::new();
+    covered.put_i16(0x30); // Transactional, control.
+    covered.put_i32(0);
+    covered.put_i64(now_ms);
+    covered.put_i64(now_ms);
+    covered.put_i64(producer_id);
+    covered.put_i16(producer_epoch);
+    covered.put_i32(-1);
+    covered.put_i32(1);
+    covered.put_u8(u8::try_from(record.len() << 1).expect("the record is 17 bytes long"));
+    covered.extend_from_slice(&record);
+
+    let mut batch = BytesMut::new();
+    batch.put_i64(0);
+    batch.put_i32(i32::try_from(covered.len() + 9).expect("the batch is under 100 bytes long"));
+    batch.put_i32(0);
+    batch.put_u8(2);
+    batch.put_u32(crc32c::crc32c(&covered));
+    batch.extend_from_slice(&covered);
+    batch.freeze()
+}
+
+/// Finds the first record whose timestamp is at or after `timestamp`: its offset and its timestamp.
+///
+/// Inside a compressed batch it answers the batch's first offset, which is never too late.
+pub(crate) fn first_at_or_after(batch: &[u8], timestamp: i64) -> Option<(i64, i64)> {
+    let header = BatchHeader::read(batch);
+    if header.max_timestamp < timestamp {
+        return None;
+    }
+    let base_offset = be_i64(batch, 0);
+    let log_append_time = header.attributes & 0x08 != 0;
+    if log_append_time {
+        return Some((base_offset, header.max_timestamp));
+    }
+    if header.is_compressed() || header.base_timestamp >= timestamp {
+        return Some((
+            base_offset,
+            header
+                .base_timestamp
+                .max(timestamp.min(header.max_timestamp)),
+        ));
+    }
+    let mut rest = &batch[HEADER_LEN..];
+    for _ in 0..header.record_count {
+        let length = usize::try_from(varint(&mut rest)?).ok()?;
+        let (mut record, after) = rest.split_at_checked(length)?;
+        rest = after;
+        record = record.get(1..)?;
+        let at = header.base_timestamp + varint(&mut record)?;
+        let delta = varint(&mut record)?;
+        if at >= timestamp {
+            return Some((base_offset + delta, at));
+        }
+    }
+    Some((base_offset, header.max_timestamp))
+}
+
+/// Takes one zigzag-encoded number off the front.
+fn varint(bytes: &mut &[u8]) -> Option<i64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
+        }
+    }
+    None
+}
+
+fn be_i16(bytes: &[u8], at: usize) -> i16 {
+    i16::from_be_bytes(
+        *bytes[at..]
+            .first_chunk()
+            .expect("the caller checked the length"),
+    )
+}
+
+fn be_i32(bytes: &[u8], at: usize) -> i32 {
+    i32::from_be_bytes(
+        *bytes[at..]
+            .first_chunk()
+            .expect("the caller checked the length"),
+    )
+}
+
+fn be_i64(bytes: &[u8], at: usize) -> i64 {
+    i64::from_be_bytes(
+        *bytes[at..]
+            .first_chunk()
+            .expect("the caller checked the length"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_byte_is_corrupt() {
+        let marker = end_marker(7, 1, true, 1_000);
+        let mut changed = BytesMut::from(&marker[..]);
+        let last = changed.len() - 1;
+        changed[last] ^= 1;
+        assert_eq!(BatchHeader::parse(&changed), Err(BatchError::Corrupt));
+    }
+
+    #[test]
+    fn a_control_batch_of_a_client_is_refused() {
+        let marker = end_marker(7, 1, true, 1_000);
+        assert!(matches!(
+            BatchHeader::parse(&marker),
+            Err(BatchError::Invalid(_))
+        ));
+    }
+
+    #[test]
+    fn the_marker_says_who_ended_what() {
+        let header = BatchHeader::read(&end_marker(7, 3, false, 1_000));
+        assert_eq!(
+            (
+                header.producer_id,
+                header.producer_epoch,
+                header.max_timestamp
+            ),
+            (7, 3, 1_000)
+        );
+        assert!(header.is_transactional());
+    }
+
+    #[test]
+    fn half_a_batch_is_corrupt_and_never_a_panic() {
+        let marker = end_marker(7, 1, true, 1_000);
+        for length in 0..marker.len() {
+            assert!(
+                BatchHeader::parse(&marker[..length]).is_err(),
+                "{length} bytes were taken"
+            );
+        }
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero_after_the_largest() {
+        let mut header = BatchHeader::read(&end_marker(7, 3, false, 1_000));
+        header.base_sequence = i32::MAX;
+        header.last_offset_delta = 2;
+        assert_eq!(header.last_sequence(), 1);
+    }
+}

@@ -1,0 +1,56 @@
+//! What all connections of one broker share.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::BrokerId;
+use kafka_protocol::protocol::StrBytes;
+
+use super::config::EmbeddedConfig;
+use super::coordinator::Coordinator;
+use super::error::Unavailable;
+use super::storage::Readers;
+use super::topics::Topics;
+use super::writer::WriteQueue;
+
+/// The id of the one broker there is.
+pub(crate) const NODE: BrokerId = BrokerId(1);
+
+/// One broker. Requests are methods, each beside its like: `produce`, `fetch`, `metadata`, `membership`, …
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) config: EmbeddedConfig,
+    pub(crate) host: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) cluster_id: String,
+    pub(crate) topics: Arc<Topics>,
+    pub(crate) queue: Arc<WriteQueue>,
+    pub(crate) readers: Readers,
+    pub(crate) coordinator: Coordinator,
+    /// Set once, when the broker stops.
+    pub(crate) stopping: AtomicBool,
+}
+
+impl Broker {
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// The host that clients are told to connect to.
+    pub(crate) fn advertised_host(&self) -> StrBytes {
+        StrBytes::from_string(self.host.to_string())
+    }
+}
+
+/// The storage error that a client sees: worth another try.
+pub(crate) fn storage_error(_: Unavailable) -> ResponseError {
+    ResponseError::KafkaStorageError
+}
+
+/// A read that failed, logged and turned into what a client sees.
+pub(crate) fn read_error(error: rusqlite::Error) -> ResponseError {
+    tracing::error!(%error, "embedded broker: the file cannot be read");
+    ResponseError::KafkaStorageError
+}

@@ -1,0 +1,544 @@
+//! Settings of topics and of the broker: what there is, its default, what may be set.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use kafka_protocol::messages::{
+    AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, alter_configs_response,
+    incremental_alter_configs_response,
+};
+use kafka_protocol::protocol::StrBytes;
+use rusqlite::params;
+
+use super::broker::{Broker, NODE, storage_error};
+use super::ledger::Ledger;
+use super::protocol::text;
+use super::topics::Topic;
+
+/// What the protocol calls a topic among the resources that have settings.
+const TOPIC: i8 = 2;
+/// What it calls a broker.
+const BROKER: i8 = 4;
+/// A value that was set on the topic.
+const SOURCE_TOPIC: i8 = 1;
+/// A value that the broker was started with.
+const SOURCE_BROKER: i8 = 4;
+/// A value that nobody set.
+const SOURCE_DEFAULT: i8 = 5;
+
+/// What values a setting takes; the numbers are the protocol's.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Boolean,
+    Text,
+    Int,
+    Long,
+    Double,
+    /// Words, separated by commas, out of these.
+    List(&'static [&'static str]),
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+impl Kind {
+    fn number(self) -> i8 {
+        match self {
+            Kind::Boolean => 1,
+            Kind::Text | Kind::Word(_) => 2,
+            Kind::Int => 3,
+            Kind::Long => 5,
+            Kind::Double => 6,
+            Kind::List(_) => 7,
+        }
+    }
+
+    fn accepts(self, value: &str) -> bool {
+        match self {
+            Kind::Boolean => matches!(value, "true" | "false"),
+            Kind::Text => true,
+            Kind::Int => value.parse::<i32>().is_ok(),
+            Kind::Long => value.parse::<i64>().is_ok(),
+            Kind::Double => value.parse::<f64>().is_ok_and(f64::is_finite),
+            Kind::List(words) => value.split(',').all(|word| words.contains(&word.trim())),
+            Kind::Word(words) => words.contains(&value),
+        }
+    }
+}
+
+/// Every setting of a topic, with its default. Nothing is deleted by age or size yet, and the defaults say so.
+const TOPIC_SETTINGS: &[(&str, Kind, &str)] = &[
+    (
+        "cleanup.policy",
+        Kind::List(&["delete", "compact"]),
+        "delete",
+    ),
+    (
+        "compression.type",
+        Kind::Word(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]),
+        "producer",
+    ),
+    ("delete.retention.ms", Kind::Long, "86400000"),
+    ("file.delete.delay.ms", Kind::Long, "60000"),
+    ("flush.messages", Kind::Long, "1"),
+    ("flush.ms", Kind::Long, "0"),
+    ("index.interval.bytes", Kind::Int, "4096"),
+    ("max.compaction.lag.ms", Kind::Long, "9223372036854775807"),
+    (MAX_MESSAGE_BYTES, Kind::Int, "1048588"),
+    (
+        "message.timestamp.type",
+        Kind::Word(&["CreateTime"]),
+        "CreateTime",
+    ),
+    (
+        "message.timestamp.before.max.ms",
+        Kind::Long,
+        "9223372036854775807",
+    ),
+    (
+        "message.timestamp.after.max.ms",
+        Kind::Long,
+        "9223372036854775807",
+    ),
+    ("min.cleanable.dirty.ratio", Kind::Double, "0.5"),
+    ("min.compaction.lag.ms", Kind::Long, "0"),
+    ("min.insync.replicas", Kind::Int, "1"),
+    ("preallocate", Kind::Boolean, "false"),
+    ("retention.bytes", Kind::Long, "-1"),
+    ("retention.ms", Kind::Long, "-1"),
+    ("segment.bytes", Kind::Int, "1073741824"),
+    ("segment.index.bytes", Kind::Int, "10485760"),
+    ("segment.jitter.ms", Kind::Long, "0"),
+    ("segment.ms", Kind::Long, "604800000"),
+    ("unclean.leader.election.enable", Kind::Boolean, "false"),
+    ("leader.replication.throttled.replicas", Kind::Text, ""),
+    ("follower.replication.throttled.replicas", Kind::Text, ""),
+];
+
+const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+const MAX_MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
+
+/// Largest batch that a topic with these settings takes.
+pub(crate) fn max_message_bytes(configs: &BTreeMap<String, String>) -> usize {
+    configs
+        .get(MAX_MESSAGE_BYTES)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(MAX_MESSAGE_BYTES_DEFAULT)
+}
+
+/// Checks a setting of a topic. The error is for the client's user.
+pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
+    let Some((_, kind, _)) = TOPIC_SETTINGS.iter().find(|(known, ..)| *known == name) else {
+        return Err(format!("unknown topic config name: {name}"));
+    };
+    if kind.accepts(value) {
+        Ok(())
+    } else {
+        Err(format!("invalid value {value} for configuration {name}"))
+    }
+}
+
+/// One wish to change a topic's settings.
+enum Change {
+    Set(String, String),
+    Unset(String),
+    Append(String, String),
+    Subtract(String, String),
+}
+
+impl Change {
+    fn apply(self, configs: &mut BTreeMap<String, String>) -> Result<(), String> {
+        let listed =
+            |configs: &BTreeMap<String, String>, name: &str| -> Result<Vec<String>, String> {
+                match TOPIC_SETTINGS.iter().find(|(known, ..)| *known == name) {
+                    Some((_, Kind::List(_), default)) => {
+                        let value = configs.get(name).map_or(*default, String::as_str);
+                        Ok(value
+                            .split(',')
+                            .map(|word| word.trim().to_owned())
+                            .filter(|word| !word.is_empty())
+                            .collect())
+                    }
+                    Some(_) | None => Err(format!("{name} is not a list")),
+                }
+            };
+        let (name, value) = match self {
+            Change::Unset(name) => {
+                configs.remove(&name);
+                return Ok(());
+            }
+            Change::Set(name, value) => (name, value),
+            Change::Append(name, value) => {
+                let mut words = listed(configs, &name)?;
+                words.extend(
+                    value
+                        .split(',')
+                        .map(str::to_owned)
+                        .filter(|word| !words.contains(word))
+                        .collect::<Vec<_>>(),
+                );
+                (name, words.join(","))
+            }
+            Change::Subtract(name, value) => {
+                let gone: Vec<&str> = value.split(',').collect();
+                let words: Vec<String> = listed(configs, &name)?
+                    .into_iter()
+                    .filter(|word| !gone.contains(&word.as_str()))
+                    .collect();
+                (name, words.join(","))
+            }
+        };
+        check(&name, &value)?;
+        configs.insert(name, value);
+        Ok(())
+    }
+}
+
+type Outcome = (i16, Option<StrBytes>);
+
+impl Broker {
+    pub(crate) fn describe_configs(
+        &self,
+        request: DescribeConfigsRequest,
+    ) -> DescribeConfigsResponse {
+        let synonyms = request.include_synonyms;
+        let results = request.resources.into_iter().map(|resource| {
+            let wanted = |name: &str| {
+                resource
+                    .configuration_keys
+                    .as_ref()
+                    .is_none_or(|keys| keys.iter().any(|key| key.as_str() == name))
+            };
+            let result =
+                DescribeConfigsResult::default().with_resource_type(resource.resource_type);
+            let result = match resource.resource_type {
+                TOPIC => match self.topics.get(&resource.resource_name) {
+                    None => failed(
+                        result,
+                        ResponseError::UnknownTopicOrPartition,
+                        "no such topic",
+                    ),
+                    Some(topic) => {
+                        let settings = TOPIC_SETTINGS.iter().filter(|(name, ..)| wanted(name));
+                        result.with_configs(
+                            settings
+                                .map(|setting| described(setting, &topic, synonyms))
+                                .collect(),
+                        )
+                    }
+                },
+                BROKER => {
+                    let named = resource.resource_name.parse::<i32>().ok();
+                    if named.is_some_and(|id| id != NODE.0) {
+                        failed(
+                            result,
+                            ResponseError::InvalidRequest,
+                            "there is one broker, number 1",
+                        )
+                    } else {
+                        let settings = self
+                            .broker_settings()
+                            .into_iter()
+                            .filter(|(name, ..)| wanted(name));
+                        result.with_configs(
+                            settings
+                                .map(|(name, kind, value)| fixed(name, kind, &value))
+                                .collect(),
+                        )
+                    }
+                }
+                _ => failed(
+                    result,
+                    ResponseError::InvalidRequest,
+                    "only topics and brokers have settings here",
+                ),
+            };
+            result.with_resource_name(resource.resource_name)
+        });
+        DescribeConfigsResponse::default().with_results(results.collect())
+    }
+
+    pub(crate) fn alter_configs(&self, request: AlterConfigsRequest) -> AlterConfigsResponse {
+        let validate_only = request.validate_only;
+        let responses = request.resources.into_iter().map(|resource| {
+            let changes = resource.configs.into_iter().map(|config| {
+                let value = config
+                    .value
+                    .map(|value| value.to_string())
+                    .unwrap_or_default();
+                Ok(Change::Set(config.name.to_string(), value))
+            });
+            let changes: Result<Vec<_>, String> = changes.collect();
+            let (error_code, message) = self.alter(
+                resource.resource_type,
+                &resource.resource_name,
+                changes,
+                true,
+                validate_only,
+            );
+            alter_configs_response::AlterConfigsResourceResponse::default()
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name)
+                .with_error_code(error_code)
+                .with_error_message(message)
+        });
+        AlterConfigsResponse::default().with_responses(responses.collect())
+    }
+
+    pub(crate) fn incremental_alter_configs(
+        &self,
+        request: IncrementalAlterConfigsRequest,
+    ) -> IncrementalAlterConfigsResponse {
+        let validate_only = request.validate_only;
+        let responses = request.resources.into_iter().map(|resource| {
+            let changes = resource.configs.into_iter().map(|config| {
+                let name = config.name.to_string();
+                let value = config
+                    .value
+                    .map(|value| value.to_string())
+                    .unwrap_or_default();
+                match config.config_operation {
+                    0 => Ok(Change::Set(name, value)),
+                    1 => Ok(Change::Unset(name)),
+                    2 => Ok(Change::Append(name, value)),
+                    3 => Ok(Change::Subtract(name, value)),
+                    other => Err(format!("unknown operation {other} on {name}")),
+                }
+            });
+            let changes: Result<Vec<_>, String> = changes.collect();
+            let (error_code, message) = self.alter(
+                resource.resource_type,
+                &resource.resource_name,
+                changes,
+                false,
+                validate_only,
+            );
+            incremental_alter_configs_response::AlterConfigsResourceResponse::default()
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name)
+                .with_error_code(error_code)
+                .with_error_message(message)
+        });
+        IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
+    }
+
+    /// Changes a topic's settings; `replace` forgets those that are not named.
+    fn alter(
+        &self,
+        kind: i8,
+        name: &str,
+        changes: Result<Vec<Change>, String>,
+        replace: bool,
+        validate_only: bool,
+    ) -> Outcome {
+        let refuse = |error: ResponseError, message: &str| (error.code(), Some(text(message)));
+        if kind != TOPIC {
+            return refuse(
+                ResponseError::InvalidRequest,
+                "only topics can be changed while the embedded broker serves",
+            );
+        }
+        let changes = match changes {
+            Ok(changes) => changes,
+            Err(message) => return refuse(ResponseError::InvalidRequest, &message),
+        };
+        let topic = name.to_owned();
+        match self
+            .queue
+            .write(move |ledger| set_configs(ledger, &topic, changes, replace, validate_only))
+        {
+            Ok(Ok(())) => (0, None),
+            Ok(Err((error, message))) => refuse(error, &message),
+            Err(unavailable) => refuse(
+                storage_error(unavailable),
+                "the broker's file took no change",
+            ),
+        }
+    }
+
+    fn broker_settings(&self) -> Vec<(&'static str, Kind, String)> {
+        let config = &self.config;
+        vec![
+            (
+                "advertised.listeners",
+                Kind::Text,
+                format!("PLAINTEXT://{}:{}", self.host, self.port),
+            ),
+            (
+                "auto.create.topics.enable",
+                Kind::Boolean,
+                config.auto_create_topics.to_string(),
+            ),
+            ("default.replication.factor", Kind::Int, "1".to_owned()),
+            ("log.dirs", Kind::Text, config.path.display().to_string()),
+            ("log.retention.ms", Kind::Long, "-1".to_owned()),
+            (
+                "max.connections",
+                Kind::Int,
+                config.connections_max.to_string(),
+            ),
+            (
+                "message.max.bytes",
+                Kind::Int,
+                MAX_MESSAGE_BYTES_DEFAULT.to_string(),
+            ),
+            (
+                "num.partitions",
+                Kind::Int,
+                config.default_partitions.to_string(),
+            ),
+            (
+                "socket.request.max.bytes",
+                Kind::Int,
+                config.request_bytes_max.to_string(),
+            ),
+            (
+                "transaction.max.timeout.ms",
+                Kind::Int,
+                config.transaction_timeout_max.as_millis().to_string(),
+            ),
+        ]
+    }
+}
+
+fn set_configs(
+    ledger: &mut Ledger,
+    name: &str,
+    changes: Vec<Change>,
+    replace: bool,
+    validate_only: bool,
+) -> rusqlite::Result<Result<(), (ResponseError, String)>> {
+    let Some(topic) = ledger.map.get(name) else {
+        return Ok(Err((
+            ResponseError::UnknownTopicOrPartition,
+            "no such topic".to_owned(),
+        )));
+    };
+    let mut changed = Topic::clone(topic);
+    if replace {
+        changed.configs.clear();
+    }
+    for change in changes {
+        if let Err(message) = change.apply(&mut changed.configs) {
+            return Ok(Err((ResponseError::InvalidConfig, message)));
+        }
+    }
+    if validate_only {
+        return Ok(Ok(()));
+    }
+    save(ledger, &changed)?;
+    ledger.map.insert(name.to_owned(), Arc::new(changed));
+    ledger.map_changed = true;
+    Ok(Ok(()))
+}
+
+/// Writes a topic's settings, replacing what was there.
+pub(crate) fn save(ledger: &Ledger, topic: &Topic) -> rusqlite::Result<()> {
+    ledger
+        .db
+        .execute("delete from topic_config where topic = ?1", [topic.id])?;
+    let mut add = ledger
+        .db
+        .prepare_cached("insert into topic_config (topic, name, value) values (?1, ?2, ?3)")?;
+    for (name, value) in &topic.configs {
+        add.execute(params![topic.id, name, value])?;
+    }
+    Ok(())
+}
+
+fn described(
+    &(name, kind, default): &(&'static str, Kind, &'static str),
+    topic: &Topic,
+    synonyms: bool,
+) -> DescribeConfigsResourceResult {
+    let own = topic.configs.get(name);
+    let value = own.map_or(default, String::as_str);
+    let mut known = Vec::new();
+    if synonyms {
+        let synonym = |value: &str, source| {
+            DescribeConfigsSynonym::default()
+                .with_name(text(name))
+                .with_value(Some(text(value)))
+                .with_source(source)
+        };
+        known.extend(own.map(|value| synonym(value, SOURCE_TOPIC)));
+        known.push(synonym(default, SOURCE_DEFAULT));
+    }
+    DescribeConfigsResourceResult::default()
+        .with_name(text(name))
+        .with_value(Some(text(value)))
+        .with_config_source(if own.is_some() {
+            SOURCE_TOPIC
+        } else {
+            SOURCE_DEFAULT
+        })
+        .with_config_type(kind.number())
+        .with_synonyms(known)
+}
+
+fn fixed(name: &'static str, kind: Kind, value: &str) -> DescribeConfigsResourceResult {
+    DescribeConfigsResourceResult::default()
+        .with_name(text(name))
+        .with_value(Some(text(value)))
+        .with_read_only(true)
+        .with_config_source(SOURCE_BROKER)
+        .with_config_type(kind.number())
+}
+
+fn failed(
+    result: DescribeConfigsResult,
+    error: ResponseError,
+    message: &str,
+) -> DescribeConfigsResult {
+    result
+        .with_error_code(error.code())
+        .with_error_message(Some(text(message)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_that_may_be_set() {
+        for (name, kind, default) in TOPIC_SETTINGS {
+            assert!(
+                kind.accepts(default),
+                "{name} does not take its own default {default}"
+            );
+        }
+        assert_eq!(
+            max_message_bytes(&BTreeMap::new()),
+            MAX_MESSAGE_BYTES_DEFAULT
+        );
+    }
+
+    #[test]
+    fn an_unknown_setting_and_an_impossible_value_are_refused() {
+        assert!(check("retention.msec", "1").is_err());
+        assert!(check("retention.ms", "soon").is_err());
+        assert!(check("cleanup.policy", "compact,delete").is_ok());
+    }
+
+    #[test]
+    fn a_list_grows_and_shrinks_by_its_words() {
+        let mut configs = BTreeMap::new();
+        Change::Append("cleanup.policy".to_owned(), "compact".to_owned())
+            .apply(&mut configs)
+            .unwrap();
+        assert_eq!(configs["cleanup.policy"], "delete,compact");
+        Change::Subtract("cleanup.policy".to_owned(), "delete".to_owned())
+            .apply(&mut configs)
+            .unwrap();
+        assert_eq!(configs["cleanup.policy"], "compact");
+        assert!(
+            Change::Append("retention.ms".to_owned(), "1".to_owned())
+                .apply(&mut configs)
+                .is_err()
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! What can go wrong when the embedded broker starts, and inside it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why the embedded broker did not start. Each message names the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// Something else listens there, perhaps a Kafka or another Backstitch.
+    #[error(
+        "{address} is already taken: stop what listens there (a Kafka, another backstitch), choose another port, \
+         or name the brokers to use instead of the embedded one"
+    )]
+    PortTaken {
+        /// The address that could not be had.
+        address: SocketAddr,
+    },
+    /// The address would be reachable from other machines, and this broker asks nobody who they are.
+    #[error(
+        "{address} is not a loopback address: the embedded broker has no authentication, so listen on 127.0.0.1 or [::1], \
+         or use Apache Kafka"
+    )]
+    NotLoopback {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on for another reason.
+    #[error("cannot listen on {address}: choose another address")]
+    Listen {
+        /// The address that could not be had.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another process (or another broker of this process) holds the file.
+    #[error("broker file {} is in use by {owner}: stop that process, or give this one a file of its own", path.display())]
+    InUse {
+        /// The broker's file.
+        path: PathBuf,
+        /// Who holds it, as far as it told.
+        owner: String,
+    },
+    /// The file cannot be opened, read or written.
+    #[error("cannot {attempted} broker file {}: check the folder, its rights and the free space", path.display())]
+    Storage {
+        /// What was being done.
+        attempted: &'static str,
+        /// The broker's file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The lock beside the file cannot be made.
+    #[error("cannot lock broker file {}: check the folder and its rights", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file was written by a later version of the broker.
+    #[error("broker file {} has layout {found}, this version knows {known}: use the version that wrote it", path.display())]
+    Layout {
+        /// The broker's file.
+        path: PathBuf,
+        /// The layout that the file has.
+        found: i64,
+        /// The newest layout that this version reads.
+        known: i64,
+    },
+    /// The operating system gave no thread.
+    #[error("cannot start a thread of the embedded broker: raise the limit of threads")]
+    Thread {
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// The file refused a change, or the broker is stopping. The client may try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the broker's file took no change")]
+pub(crate) struct Unavailable;
+
+/// Why a connection is closed by the broker.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// The peer speaks something that is not this protocol, or asks for what was not advertised.
+    #[error("request {api} version {version} was not advertised")]
+    NotServed { api: i16, version: i16 },
+    /// The request does not follow its own schema.
+    #[error("request {api} version {version} cannot be read: {reason}")]
+    Malformed {
+        api: i16,
+        version: i16,
+        reason: String,
+    },
+    /// An answer of ours does not fit its version: our mistake.
+    #[error("answer to {api} version {version} cannot be written: {reason}")]
+    Unencodable {
+        api: i16,
+        version: i16,
+        reason: String,
+    },
+    /// The frame is larger than the limit.
+    #[error("request of {bytes} bytes is over the limit of {limit}")]
+    TooLarge { bytes: usize, limit: usize },
+    /// The socket is closed or broken. No error for anybody.
+    #[error("the connection ended")]
+    Closed(#[from] io::Error),
+    /// The broker is stopping.
+    #[error("the broker is stopping")]
+    Stopping,
+}

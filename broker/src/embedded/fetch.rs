@@ -1,0 +1,250 @@
+//! Giving records out, within the limits that the reader sets.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::FetchPartition;
+use kafka_protocol::messages::fetch_response::{
+    AbortedTransaction, FetchableTopicResponse, PartitionData,
+};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
+
+use super::broker::{Broker, read_error};
+use super::partition::{Bounds, Partition, TailRead};
+use super::storage::read_batches;
+use super::waker::Waker;
+
+/// Record bytes in one answer, whatever the reader would take.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Readers of committed records ask with this level.
+const READ_COMMITTED: i8 = 1;
+
+/// What is left of an answer's bytes. The first batch of an answer is given whatever its size, so that a reader with
+/// small limits gets on; after it, no batch goes over the answer's limit, and only the first of a partition over the
+/// partition's.
+struct Room {
+    answer_max: usize,
+    taken: usize,
+    partition_max: usize,
+    partition_taken: usize,
+}
+
+impl Room {
+    fn start_partition(&mut self, max_bytes: i32) {
+        self.partition_max = usize::try_from(max_bytes).unwrap_or(0);
+        self.partition_taken = 0;
+    }
+
+    fn take(&mut self, size: usize) -> bool {
+        let fits_answer = self.taken == 0 || self.taken + size <= self.answer_max;
+        let fits_partition =
+            self.partition_taken == 0 || self.partition_taken + size <= self.partition_max;
+        if fits_answer && fits_partition {
+            self.taken += size;
+            self.partition_taken += size;
+        }
+        fits_answer && fits_partition
+    }
+}
+
+/// One look at all partitions that were asked for.
+struct Look {
+    topics: Vec<FetchableTopicResponse>,
+    bytes: usize,
+    /// An error is told at once, not after the wait.
+    failed: bool,
+    seen: Vec<(Arc<Partition>, Bounds)>,
+}
+
+impl Broker {
+    /// Answers when there is enough, or when the reader's patience ends. Sleeps in between.
+    pub(crate) fn fetch(&self, request: &FetchRequest, waker: &Arc<Waker>) -> FetchResponse {
+        let patience = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+        let deadline = Instant::now() + patience;
+        let wanted = usize::try_from(request.min_bytes).unwrap_or(0);
+        loop {
+            waker.arm();
+            let look = self.look(request);
+            if look.failed
+                || look.bytes >= wanted
+                || Instant::now() >= deadline
+                || self.is_stopping()
+            {
+                return FetchResponse::default().with_responses(look.topics);
+            }
+            for (partition, bounds) in &look.seen {
+                partition.watch(waker, *bounds);
+            }
+            waker.wait_until(deadline);
+            for (partition, _) in &look.seen {
+                partition.unwatch(waker);
+            }
+        }
+    }
+
+    fn look(&self, request: &FetchRequest) -> Look {
+        let answer_max = usize::try_from(request.max_bytes)
+            .unwrap_or(0)
+            .min(ANSWER_BYTES_MAX);
+        let mut room = Room {
+            answer_max,
+            taken: 0,
+            partition_max: 0,
+            partition_taken: 0,
+        };
+        let mut look = Look {
+            topics: Vec::new(),
+            bytes: 0,
+            failed: false,
+            seen: Vec::new(),
+        };
+        for asked in &request.topics {
+            let topic = self.topics.get(&asked.topic);
+            let mut partitions = Vec::with_capacity(asked.partitions.len());
+            for position in &asked.partitions {
+                let data = PartitionData::default()
+                    .with_partition_index(position.partition)
+                    .with_records(Some(Bytes::new()));
+                let partition = topic
+                    .as_ref()
+                    .and_then(|topic| topic.partition(position.partition));
+                let read = match partition {
+                    None => Err(ResponseError::UnknownTopicOrPartition),
+                    Some(partition) => {
+                        let bounds = partition.bounds();
+                        look.seen.push((Arc::clone(partition), bounds));
+                        room.start_partition(position.partition_max_bytes);
+                        self.read(
+                            partition,
+                            bounds,
+                            position,
+                            request.isolation_level,
+                            &mut room,
+                            data.clone(),
+                        )
+                    }
+                };
+                partitions.push(read.unwrap_or_else(|error| {
+                    look.failed = true;
+                    data.with_error_code(error.code()).with_high_watermark(-1)
+                }));
+            }
+            look.topics.push(
+                FetchableTopicResponse::default()
+                    .with_topic(asked.topic.clone())
+                    .with_partitions(partitions),
+            );
+        }
+        look.bytes = room.taken;
+        look
+    }
+
+    fn read(
+        &self,
+        partition: &Partition,
+        bounds: Bounds,
+        position: &FetchPartition,
+        isolation: i8,
+        room: &mut Room,
+        data: PartitionData,
+    ) -> Result<PartitionData, ResponseError> {
+        let from = position.fetch_offset;
+        if position.current_leader_epoch > 0 {
+            return Err(ResponseError::UnknownLeaderEpoch);
+        }
+        if from < bounds.start || from > bounds.next {
+            return Err(ResponseError::OffsetOutOfRange);
+        }
+        let upper = if isolation == READ_COMMITTED {
+            bounds.stable
+        } else {
+            bounds.next
+        };
+        let batches = if room.taken > 0 && room.taken >= room.answer_max {
+            Vec::new()
+        } else {
+            match partition.read_tail(from, upper, |size| room.take(size)) {
+                TailRead::Hot(batches) => batches,
+                TailRead::Cold => {
+                    let read = |db: &rusqlite::Connection| {
+                        read_batches(db, partition.id, from, upper, |size| room.take(size))
+                    };
+                    self.readers.read(read).map_err(read_error)?
+                }
+            }
+        };
+        let data = data
+            .with_high_watermark(bounds.next)
+            .with_last_stable_offset(bounds.stable)
+            .with_log_start_offset(bounds.start)
+            .with_records(Some(joined(batches)));
+        if isolation != READ_COMMITTED {
+            return Ok(data);
+        }
+        let aborted = partition
+            .aborted_within(from, upper)
+            .into_iter()
+            .map(|aborted| {
+                AbortedTransaction::default()
+                    .with_producer_id(ProducerId(aborted.producer_id))
+                    .with_first_offset(aborted.first_offset)
+            });
+        Ok(data.with_aborted_transactions(Some(aborted.collect())))
+    }
+}
+
+fn joined(mut batches: Vec<Bytes>) -> Bytes {
+    if batches.len() < 2 {
+        return batches.pop().unwrap_or_default();
+    }
+    let mut all = BytesMut::with_capacity(batches.iter().map(Bytes::len).sum());
+    for batch in batches {
+        all.extend_from_slice(&batch);
+    }
+    all.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(answer_max: usize, partition_max: i32) -> Room {
+        let mut room = Room {
+            answer_max,
+            taken: 0,
+            partition_max: 0,
+            partition_taken: 0,
+        };
+        room.start_partition(partition_max);
+        room
+    }
+
+    #[test]
+    fn the_first_batch_is_given_whatever_its_size() {
+        assert!(room(10, 10).take(1_000));
+    }
+
+    #[test]
+    fn a_second_batch_stays_within_both_limits() {
+        assert!({
+            let mut room = room(1_000, 100);
+            room.take(60) && !room.take(60)
+        });
+        assert!({
+            let mut room = room(100, 1_000);
+            room.take(60) && !room.take(60)
+        });
+    }
+
+    #[test]
+    fn a_later_partition_gets_its_first_batch_only_within_the_answer() {
+        let mut room = room(100, 100);
+        assert!(room.take(60));
+        room.start_partition(10);
+        assert!(!room.take(41));
+        assert!(room.take(40));
+        assert!(!room.take(1));
+    }
+}

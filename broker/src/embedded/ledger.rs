@@ -1,0 +1,421 @@
+//! What the writer knows of the file, one commit ahead of what everybody else sees.
+//!
+//! Changes are made here first, inside an open SQL transaction. [`Ledger::commit`] commits and only then publishes to
+//! the registry and the partitions. When SQL fails, [`Ledger::reload`] reads everything again, so memory never keeps
+//! what the file refused.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::batch::BatchHeader;
+use super::partition::{Aborted, Bounds, Partition, PartitionId, PlacedBatch, TailBudget};
+use super::sequence::Window;
+use super::storage::{OFFSET_END, batch_row, row_offset};
+use super::topics::{Topic, TopicMap, Topics};
+use super::txn::{Txn, TxnClock};
+
+/// Producers whose window is kept in memory, per partition; others are read from the file when they write again.
+const WINDOWS_MAX: usize = 1_000;
+/// A producer that has not written for this long is forgotten: Kafka's default is a day, the file is patient.
+const PRODUCER_FORGOTTEN_MS: i64 = 7 * 24 * 3_600_000;
+/// The first producer id given out.
+const PRODUCER_ID_FIRST: i64 = 1_000;
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A partition's log as the writer sees it.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) partition: Arc<Partition>,
+    pub(crate) start: i64,
+    pub(crate) next: i64,
+    /// Open transactions: producer id to first offset.
+    pub(crate) open: BTreeMap<i64, i64>,
+    windows: HashMap<i64, Window>,
+    touched: BTreeSet<i64>,
+    fresh: Vec<PlacedBatch>,
+    pub(crate) aborted: Vec<Aborted>,
+}
+
+impl Log {
+    fn new(partition: Arc<Partition>, start: i64, next: i64) -> Log {
+        Log {
+            partition,
+            start,
+            next,
+            open: BTreeMap::new(),
+            windows: HashMap::new(),
+            touched: BTreeSet::new(),
+            fresh: Vec::new(),
+            aborted: Vec::new(),
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            start: self.start,
+            next: self.next,
+            stable: self.open.values().copied().min().unwrap_or(self.next),
+        }
+    }
+}
+
+/// The file and what the writer knows of it.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) db: Connection,
+    pub(crate) map: TopicMap,
+    pub(crate) map_changed: bool,
+    pub(crate) logs: HashMap<PartitionId, Log>,
+    pub(crate) changed: BTreeSet<PartitionId>,
+    pub(crate) dropped: Vec<Arc<Partition>>,
+    pub(crate) txns: HashMap<String, Txn>,
+    /// Producer id to transactional id.
+    pub(crate) owners: HashMap<i64, String>,
+    pub(crate) txns_changed: bool,
+    next_producer_id: i64,
+    topics: Arc<Topics>,
+    clock: Arc<TxnClock>,
+    budget: Arc<TailBudget>,
+}
+
+impl Ledger {
+    /// Reads the file.
+    pub(crate) fn load(
+        db: Connection,
+        topics: Arc<Topics>,
+        clock: Arc<TxnClock>,
+        budget: Arc<TailBudget>,
+    ) -> rusqlite::Result<Ledger> {
+        db.execute(
+            "delete from producer where touched_ms < ?1",
+            [now_ms() - PRODUCER_FORGOTTEN_MS],
+        )?;
+        let mut ledger = Ledger {
+            db,
+            map: TopicMap::new(),
+            map_changed: false,
+            logs: HashMap::new(),
+            changed: BTreeSet::new(),
+            dropped: Vec::new(),
+            txns: HashMap::new(),
+            owners: HashMap::new(),
+            txns_changed: false,
+            next_producer_id: PRODUCER_ID_FIRST,
+            topics,
+            clock,
+            budget,
+        };
+        ledger.read()?;
+        Ok(ledger)
+    }
+
+    /// Drops what is not committed and reads the file again.
+    pub(crate) fn reload(&mut self) -> rusqlite::Result<()> {
+        if !self.db.is_autocommit() {
+            self.db.execute_batch("rollback")?;
+        }
+        self.read()
+    }
+
+    /// Opens the SQL transaction of the next commit.
+    pub(crate) fn begin(&mut self) -> rusqlite::Result<()> {
+        self.db.execute_batch("begin immediate")
+    }
+
+    /// Commits, then shows everybody what changed.
+    pub(crate) fn commit(&mut self) -> rusqlite::Result<()> {
+        self.save_windows()?;
+        self.db.execute_batch("commit")?;
+        if self.map_changed {
+            self.topics.replace(self.map.clone());
+            self.map_changed = false;
+        }
+        for id in std::mem::take(&mut self.changed) {
+            if let Some(log) = self.logs.get_mut(&id) {
+                let (fresh, aborted) = (
+                    std::mem::take(&mut log.fresh),
+                    std::mem::take(&mut log.aborted),
+                );
+                log.partition.publish(log.bounds(), fresh, &aborted);
+            }
+        }
+        for partition in self.dropped.drain(..) {
+            partition.reset(Bounds::default(), Vec::new());
+        }
+        if std::mem::take(&mut self.txns_changed) {
+            self.clock.publish(&self.txns);
+        }
+        Ok(())
+    }
+
+    /// Finds a partition's log.
+    pub(crate) fn log_of(&self, topic: &str, index: i32) -> Option<PartitionId> {
+        Some(self.map.get(topic)?.partition(index)?.id)
+    }
+
+    pub(crate) fn log(&mut self, id: PartitionId) -> &mut Log {
+        self.logs
+            .get_mut(&id)
+            .expect("every partition of the map has a log")
+    }
+
+    /// The window of a producer in a partition, if it has written there.
+    pub(crate) fn window(
+        &mut self,
+        id: PartitionId,
+        producer_id: i64,
+    ) -> rusqlite::Result<Option<&mut Window>> {
+        let log = self
+            .logs
+            .get_mut(&id)
+            .expect("every partition of the map has a log");
+        if let Entry::Vacant(place) = log.windows.entry(producer_id) {
+            let mut find = self.db.prepare_cached(
+                "select epoch, taken from producer where partition = ?1 and producer_id = ?2",
+            )?;
+            let found = find.query_row(params![id.0, producer_id], |row| {
+                Ok(Window::from_bytes(row.get(0)?, row.get_ref(1)?.as_blob()?))
+            });
+            match found.optional()? {
+                Some(window) => place.insert(window),
+                None => return Ok(None),
+            };
+        }
+        Ok(log.windows.get_mut(&producer_id))
+    }
+
+    /// Changes the window of a producer, making it first when needed. It is saved with the commit.
+    pub(crate) fn change_window(
+        &mut self,
+        id: PartitionId,
+        producer_id: i64,
+        epoch: i16,
+        change: impl FnOnce(&mut Window),
+    ) -> rusqlite::Result<()> {
+        self.window(id, producer_id)?;
+        let log = self.log(id);
+        change(
+            log.windows
+                .entry(producer_id)
+                .or_insert_with(|| Window::new(epoch)),
+        );
+        log.touched.insert(producer_id);
+        self.changed.insert(id);
+        Ok(())
+    }
+
+    /// Appends a batch that already carries its place.
+    pub(crate) fn append(
+        &mut self,
+        id: PartitionId,
+        header: &BatchHeader,
+        bytes: Bytes,
+    ) -> rusqlite::Result<()> {
+        let log = self
+            .logs
+            .get_mut(&id)
+            .expect("every partition of the map has a log");
+        let base_offset = log.next;
+        let last_offset = base_offset + i64::from(header.last_offset_delta);
+        if last_offset >= OFFSET_END {
+            return Err(rusqlite::Error::IntegralValueOutOfRange(0, last_offset));
+        }
+        self.db
+            .prepare_cached(
+                "insert into batch (id, last_offset, max_timestamp, bytes) values (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                batch_row(id, base_offset),
+                last_offset,
+                header.max_timestamp,
+                &bytes[..]
+            ])?;
+        log.next = last_offset + 1;
+        log.fresh.push(PlacedBatch {
+            base_offset,
+            last_offset,
+            bytes,
+        });
+        self.changed.insert(id);
+        Ok(())
+    }
+
+    /// Gives out a producer id that was never given out before.
+    pub(crate) fn new_producer_id(&mut self) -> rusqlite::Result<i64> {
+        let id = self.next_producer_id;
+        self.db
+            .prepare_cached(
+                "insert or replace into setting (name, value) values ('next_producer_id', ?1)",
+            )?
+            .execute([(id + 1).to_string()])?;
+        self.next_producer_id = id + 1;
+        Ok(id)
+    }
+
+    /// Makes the in-memory side of a partition.
+    pub(crate) fn add_log(&mut self, id: PartitionId) -> Arc<Partition> {
+        let partition = Arc::new(Partition::new(id, Arc::clone(&self.budget)));
+        self.logs.insert(id, Log::new(Arc::clone(&partition), 0, 0));
+        partition
+    }
+
+    fn save_windows(&mut self) -> rusqlite::Result<()> {
+        let mut save = self.db.prepare_cached(
+            "insert into producer (partition, producer_id, epoch, taken, touched_ms) values (?1, ?2, ?3, ?4, ?5)
+             on conflict (partition, producer_id) do update
+             set epoch = excluded.epoch, taken = excluded.taken, touched_ms = excluded.touched_ms",
+        )?;
+        let now = now_ms();
+        for id in &self.changed {
+            let Some(log) = self.logs.get_mut(id) else {
+                continue;
+            };
+            for producer_id in std::mem::take(&mut log.touched) {
+                if let Some(window) = log.windows.get(&producer_id) {
+                    save.execute(params![
+                        id.0,
+                        producer_id,
+                        window.epoch(),
+                        window.to_bytes(),
+                        now
+                    ])?;
+                }
+            }
+            if log.windows.len() > WINDOWS_MAX {
+                log.windows.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> rusqlite::Result<()> {
+        let published = self.published();
+        let known: HashMap<PartitionId, Arc<Partition>> = self
+            .logs
+            .drain()
+            .map(|(id, log)| (id, log.partition))
+            .chain(published)
+            .collect();
+        self.changed.clear();
+        self.dropped.clear();
+        self.map_changed = false;
+        self.next_producer_id = self
+            .db
+            .query_row(
+                "select cast(value as integer) from setting where name = 'next_producer_id'",
+                [],
+                |row| row.get(0),
+            )
+            .optional()?
+            .unwrap_or(PRODUCER_ID_FIRST);
+        self.read_topics(&known)?;
+        super::txn::read(self)?;
+        self.show_all()
+    }
+
+    fn published(&self) -> impl Iterator<Item = (PartitionId, Arc<Partition>)> + use<> {
+        let all = self.topics.all();
+        all.into_values()
+            .flat_map(|topic| topic.partitions.clone())
+            .map(|partition| (partition.id, partition))
+    }
+
+    fn read_topics(
+        &mut self,
+        known: &HashMap<PartitionId, Arc<Partition>>,
+    ) -> rusqlite::Result<()> {
+        let mut map = TopicMap::new();
+        let mut logs = HashMap::new();
+        let mut topics = self.db.prepare("select id, name, uuid from topic")?;
+        let mut configs = self
+            .db
+            .prepare("select name, value from topic_config where topic = ?1")?;
+        let mut partitions = self
+            .db
+            .prepare("select id, start from partition where topic = ?1 order by position")?;
+        let mut last = self.db.prepare(
+            "select last_offset, id from batch where id between ?1 and ?2 order by id desc limit 1",
+        )?;
+        let mut rows = topics.query([])?;
+        while let Some(row) = rows.next()? {
+            let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);
+            let uuid = Uuid::parse_str(row.get_ref(2)?.as_str()?).unwrap_or_default();
+            let mut parts = Vec::new();
+            let mut part_rows = partitions.query([id])?;
+            while let Some(part) = part_rows.next()? {
+                let (part_id, start): (i64, i64) = (part.get(0)?, part.get(1)?);
+                let part_id = PartitionId(part_id);
+                let range = params![batch_row(part_id, 0), batch_row(part_id, OFFSET_END - 1)];
+                let newest = last
+                    .query_row(range, |row| {
+                        Ok((row.get::<_, i64>(0)?, row_offset(row.get(1)?)))
+                    })
+                    .optional()?;
+                let next = newest
+                    .map_or(start, |(last_offset, base)| last_offset.max(base) + 1)
+                    .max(start);
+                let partition = known
+                    .get(&part_id)
+                    .cloned()
+                    .unwrap_or_else(|| Arc::new(Partition::new(part_id, Arc::clone(&self.budget))));
+                logs.insert(part_id, Log::new(Arc::clone(&partition), start, next));
+                parts.push(partition);
+            }
+            let configs = configs
+                .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            map.insert(
+                name,
+                Arc::new(Topic {
+                    id,
+                    uuid,
+                    configs,
+                    partitions: parts,
+                }),
+            );
+        }
+        drop(rows);
+        drop((topics, configs, partitions, last));
+        self.map = map;
+        self.logs = logs;
+        Ok(())
+    }
+
+    /// Publishes the whole state, as after a start or a failure.
+    fn show_all(&mut self) -> rusqlite::Result<()> {
+        let mut find =
+            self.db.prepare("select producer_id, first_offset, marker_offset from aborted where partition = ?1 order by marker_offset")?;
+        for (id, log) in &mut self.logs {
+            let aborted = find
+                .query_map([id.0], |row| {
+                    Ok(Aborted {
+                        producer_id: row.get(0)?,
+                        first_offset: row.get(1)?,
+                        marker_offset: row.get(2)?,
+                    })
+                })?
+                .collect::<Result<Vec<_>, _>>()?;
+            if log.partition.bounds() != log.bounds() {
+                log.partition.reset(log.bounds(), aborted);
+            }
+        }
+        drop(find);
+        self.topics.replace(self.map.clone());
+        self.clock.publish(&self.txns);
+        self.txns_changed = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! The embedded broker: a durable Kafka endpoint over one SQLite file, on loopback, inside the process.
+//!
+//! | layer | files |
+//! | --- | --- |
+//! | door | `config`, `error`, `server` (start, stop, accept) |
+//! | wire | `connection` (frames, order of answers), `protocol` (versions, dispatch) |
+//! | requests | `produce`, `fetch`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs`, `txn_api` |
+//! | rules | `batch`, `sequence`, `group`, `group_member`: pure |
+//! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
+//! | file | `writer` (group commit), `ledger` (the writer's view), `storage` (layout, lock, cold reads) |
+//!
+//! A change goes through `writer`: it is made in `ledger`, committed with all others that wait, and only then shown to
+//! readers and acknowledged. It is for one machine: no replication, no TLS, no access control.
+
+mod admin;
+mod batch;
+mod broker;
+mod config;
+mod configs;
+mod connection;
+mod coordinator;
+mod error;
+mod fetch;
+mod group;
+mod group_admin;
+mod group_member;
+mod ledger;
+mod list_offsets;
+mod membership;
+mod metadata;
+mod offsets;
+mod partition;
+mod produce;
+mod protocol;
+mod sequence;
+mod server;
+mod storage;
+mod topics;
+mod txn;
+mod txn_api;
+mod waker;
+mod writer;
+
+pub use config::EmbeddedConfig;
+pub use error::EmbeddedError;
+pub use server::EmbeddedBroker;

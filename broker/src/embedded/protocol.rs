@@ -1,0 +1,322 @@
+//! What is served, in which versions, and who answers it.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AlterConfigsRequest, ApiKey,
+    ApiVersionsResponse, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeGroupsRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    RequestHeader, ResponseHeader, SyncGroupRequest, TxnOffsetCommitRequest,
+    api_versions_response::ApiVersion,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use std::sync::Arc;
+
+use super::broker::Broker;
+use super::error::RequestError;
+use super::waker::Waker;
+
+/// Every API that is served, with its first and last version.
+///
+/// First versions are low because clients of all ages come; last versions stay below those that name topics by id
+/// (Fetch 13, Produce 13). The newer group protocol (KIP-848) is left out, so a client that insists on it is told.
+pub(crate) const SERVED: &[(ApiKey, i16, i16)] = &[
+    (ApiKey::Produce, 3, 9),
+    (ApiKey::Fetch, 4, 12),
+    (ApiKey::ListOffsets, 1, 7),
+    (ApiKey::Metadata, 0, 12),
+    (ApiKey::OffsetCommit, 2, 8),
+    (ApiKey::OffsetFetch, 1, 8),
+    (ApiKey::FindCoordinator, 0, 4),
+    (ApiKey::JoinGroup, 0, 9),
+    (ApiKey::Heartbeat, 0, 4),
+    (ApiKey::LeaveGroup, 0, 5),
+    (ApiKey::SyncGroup, 0, 5),
+    (ApiKey::DescribeGroups, 0, 5),
+    (ApiKey::ListGroups, 0, 4),
+    (ApiKey::ApiVersions, 0, 3),
+    (ApiKey::CreateTopics, 2, 7),
+    (ApiKey::DeleteTopics, 1, 5),
+    (ApiKey::DeleteRecords, 0, 2),
+    (ApiKey::InitProducerId, 0, 4),
+    (ApiKey::OffsetForLeaderEpoch, 2, 4),
+    (ApiKey::AddPartitionsToTxn, 0, 3),
+    (ApiKey::AddOffsetsToTxn, 0, 3),
+    (ApiKey::EndTxn, 0, 3),
+    (ApiKey::TxnOffsetCommit, 0, 3),
+    (ApiKey::DescribeConfigs, 1, 4),
+    (ApiKey::AlterConfigs, 0, 2),
+    (ApiKey::IncrementalAlterConfigs, 0, 1),
+    (ApiKey::CreatePartitions, 0, 3),
+    (ApiKey::DeleteGroups, 0, 2),
+    (ApiKey::DescribeCluster, 0, 1),
+    (ApiKey::OffsetDelete, 0, 0),
+];
+
+/// Who sent a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// The address it comes from, without the port.
+    pub(crate) host: String,
+    /// What it calls itself.
+    pub(crate) client_id: String,
+    /// Wakes the thread of its connection.
+    pub(crate) waker: Arc<Waker>,
+}
+
+/// An answer, whole with its length, or a way to wait for it.
+pub(crate) enum Reply {
+    /// Ready to be sent.
+    Now(BytesMut),
+    /// Comes with a commit. The connection may read on meanwhile; answers leave in the order of the requests.
+    Later(Box<dyn FnOnce() -> Result<BytesMut, RequestError> + Send>),
+    /// The client wants none (`acks=0`).
+    None,
+}
+
+/// The header of a request, as far as an answer needs it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) api: ApiKey,
+    pub(crate) version: i16,
+    correlation_id: i32,
+}
+
+impl Asked {
+    /// Reads a request's body.
+    pub(crate) fn decode<T: Decodable>(&self, body: &mut Bytes) -> Result<T, RequestError> {
+        T::decode(body, self.version).map_err(|error| self.malformed(error.to_string()))
+    }
+
+    /// Writes a whole answer.
+    pub(crate) fn encode(&self, response: &impl Encodable) -> Result<BytesMut, RequestError> {
+        let unencodable = |reason: String| RequestError::Unencodable {
+            api: self.api as i16,
+            version: self.version,
+            reason,
+        };
+        let header_version = self.api.response_header_version(self.version);
+        let size = response
+            .compute_size(self.version)
+            .map_err(|error| unencodable(error.to_string()))?;
+        let mut out = BytesMut::with_capacity(size + 16);
+        out.put_u32(0);
+        ResponseHeader::default()
+            .with_correlation_id(self.correlation_id)
+            .encode(&mut out, header_version)
+            .and_then(|()| response.encode(&mut out, self.version))
+            .map_err(|error| unencodable(error.to_string()))?;
+        let length =
+            u32::try_from(out.len() - 4).map_err(|_| unencodable("over 4 GiB".to_owned()))?;
+        out[..4].copy_from_slice(&length.to_be_bytes());
+        Ok(out)
+    }
+
+    fn malformed(&self, reason: String) -> RequestError {
+        RequestError::Malformed {
+            api: self.api as i16,
+            version: self.version,
+            reason,
+        }
+    }
+}
+
+/// Answers one request.
+pub(crate) fn answer(
+    broker: &Arc<Broker>,
+    host: &str,
+    waker: &Arc<Waker>,
+    mut frame: Bytes,
+) -> Result<Reply, RequestError> {
+    let Some([k0, k1, v0, v1, c0, c1, c2, c3]) = frame.first_chunk::<8>().copied() else {
+        return Err(RequestError::Malformed {
+            api: -1,
+            version: -1,
+            reason: "shorter than a header".to_owned(),
+        });
+    };
+    let (key, version) = (i16::from_be_bytes([k0, k1]), i16::from_be_bytes([v0, v1]));
+    let api = ApiKey::try_from(key).map_err(|()| RequestError::NotServed { api: key, version })?;
+    let asked = Asked {
+        api,
+        version,
+        correlation_id: i32::from_be_bytes([c0, c1, c2, c3]),
+    };
+    if !SERVED
+        .iter()
+        .any(|&(served, first, last)| served == api && (first..=last).contains(&version))
+    {
+        if api == ApiKey::ApiVersions {
+            // Too new: the answer is in version 0, from which the client learns what there is.
+            let asked = Asked {
+                version: 0,
+                ..asked
+            };
+            return asked
+                .encode(&api_versions(ResponseError::UnsupportedVersion.code()))
+                .map(Reply::Now);
+        }
+        return Err(RequestError::NotServed { api: key, version });
+    }
+    let header = RequestHeader::decode(&mut frame, api.request_header_version(version))
+        .map_err(|error| asked.malformed(error.to_string()))?;
+    let client_id = header
+        .client_id
+        .map(|id| id.to_string())
+        .unwrap_or_default();
+    let peer = Peer {
+        host: host.to_owned(),
+        client_id,
+        waker: Arc::clone(waker),
+    };
+    dispatch(broker, &peer, asked, frame)
+}
+
+/// Reads a request, has it answered, writes the answer.
+fn reply<Q: Decodable, A: Encodable>(
+    asked: Asked,
+    mut body: Bytes,
+    work: impl FnOnce(Q) -> A,
+) -> Result<Reply, RequestError> {
+    let request = asked.decode(&mut body)?;
+    asked.encode(&work(request)).map(Reply::Now)
+}
+
+fn dispatch(
+    broker: &Arc<Broker>,
+    peer: &Peer,
+    asked: Asked,
+    mut body: Bytes,
+) -> Result<Reply, RequestError> {
+    let version = asked.version;
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not in SERVED does not come here"
+    )]
+    match asked.api {
+        ApiKey::ApiVersions => asked.encode(&api_versions(0)).map(Reply::Now),
+        ApiKey::Produce => {
+            let request: ProduceRequest = asked.decode(&mut body)?;
+            Ok(broker.produce(request, asked))
+        }
+        ApiKey::Fetch => reply(asked, body, |r: FetchRequest| broker.fetch(&r, &peer.waker)),
+        ApiKey::ListOffsets => reply(asked, body, |r: ListOffsetsRequest| {
+            broker.list_offsets(r, version)
+        }),
+        ApiKey::Metadata => reply(asked, body, |r: MetadataRequest| {
+            broker.metadata(r, version)
+        }),
+        ApiKey::OffsetForLeaderEpoch => reply(asked, body, |r: OffsetForLeaderEpochRequest| {
+            broker.offset_for_leader_epoch(r)
+        }),
+        ApiKey::FindCoordinator => reply(asked, body, |r: FindCoordinatorRequest| {
+            broker.find_coordinator(r, version)
+        }),
+        ApiKey::DescribeCluster => reply(asked, body, |r: DescribeClusterRequest| {
+            broker.describe_cluster(&r)
+        }),
+        ApiKey::JoinGroup => {
+            let response =
+                broker.join_group(asked.decode::<JoinGroupRequest>(&mut body)?, version, peer)?;
+            asked.encode(&response).map(Reply::Now)
+        }
+        ApiKey::SyncGroup => {
+            let response =
+                broker.sync_group(asked.decode::<SyncGroupRequest>(&mut body)?, version)?;
+            asked.encode(&response).map(Reply::Now)
+        }
+        ApiKey::Heartbeat => reply(asked, body, |r: HeartbeatRequest| broker.heartbeat(&r)),
+        ApiKey::LeaveGroup => reply(asked, body, |r: LeaveGroupRequest| {
+            broker.leave_group(r, version)
+        }),
+        ApiKey::DescribeGroups => reply(asked, body, |r: DescribeGroupsRequest| {
+            broker.describe_groups(r, version)
+        }),
+        ApiKey::ListGroups => reply(asked, body, |r: ListGroupsRequest| {
+            broker.list_groups(&r, version)
+        }),
+        ApiKey::DeleteGroups => reply(asked, body, |r: DeleteGroupsRequest| {
+            broker.delete_groups(r)
+        }),
+        ApiKey::OffsetCommit => reply(asked, body, |r: OffsetCommitRequest| {
+            broker.offset_commit(r)
+        }),
+        ApiKey::OffsetFetch => reply(asked, body, |r: OffsetFetchRequest| {
+            broker.offset_fetch(r, version)
+        }),
+        ApiKey::OffsetDelete => reply(asked, body, |r: OffsetDeleteRequest| {
+            broker.offset_delete(r)
+        }),
+        ApiKey::CreateTopics => reply(asked, body, |r: CreateTopicsRequest| {
+            broker.create_topics(r, version)
+        }),
+        ApiKey::DeleteTopics => reply(asked, body, |r: DeleteTopicsRequest| {
+            broker.delete_topics(r, version)
+        }),
+        ApiKey::CreatePartitions => reply(asked, body, |r: CreatePartitionsRequest| {
+            broker.create_partitions(r)
+        }),
+        ApiKey::DeleteRecords => reply(asked, body, |r: DeleteRecordsRequest| {
+            broker.delete_records(r)
+        }),
+        ApiKey::DescribeConfigs => reply(asked, body, |r: DescribeConfigsRequest| {
+            broker.describe_configs(r)
+        }),
+        ApiKey::AlterConfigs => reply(asked, body, |r: AlterConfigsRequest| {
+            broker.alter_configs(r)
+        }),
+        ApiKey::IncrementalAlterConfigs => {
+            reply(asked, body, |r: IncrementalAlterConfigsRequest| {
+                broker.incremental_alter_configs(r)
+            })
+        }
+        ApiKey::InitProducerId => reply(asked, body, |r: InitProducerIdRequest| {
+            broker.init_producer_id(r, version)
+        }),
+        ApiKey::AddPartitionsToTxn => reply(asked, body, |r: AddPartitionsToTxnRequest| {
+            broker.add_partitions_to_txn(r, version)
+        }),
+        ApiKey::AddOffsetsToTxn => reply(asked, body, |r: AddOffsetsToTxnRequest| {
+            broker.add_offsets_to_txn(r, version)
+        }),
+        ApiKey::TxnOffsetCommit => reply(asked, body, |r: TxnOffsetCommitRequest| {
+            broker.txn_offset_commit(r, version)
+        }),
+        ApiKey::EndTxn => reply(asked, body, |r: EndTxnRequest| broker.end_txn(r, version)),
+        _ => Err(RequestError::NotServed {
+            api: asked.api as i16,
+            version,
+        }),
+    }
+}
+
+fn api_versions(error_code: i16) -> ApiVersionsResponse {
+    let served = SERVED.iter().map(|&(api, first, last)| {
+        ApiVersion::default()
+            .with_api_key(api as i16)
+            .with_min_version(first)
+            .with_max_version(last)
+    });
+    ApiVersionsResponse::default()
+        .with_error_code(error_code)
+        .with_api_keys(served.collect())
+}
+
+/// A string as the protocol crate wants it.
+pub(crate) fn text(value: &str) -> StrBytes {
+    StrBytes::from_string(value.to_owned())
+}
+
+/// A count as the protocol has it.
+pub(crate) fn count(value: usize) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+/// The code of an outcome: 0 is success.
+pub(crate) fn code(result: &Result<(), ResponseError>) -> i16 {
+    result.as_ref().err().map_or(0, ResponseError::code)
+}

@@ -1,0 +1,359 @@
+//! Starting and stopping: the file, the threads, the listeners.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::broker::Broker;
+use super::config::EmbeddedConfig;
+use super::connection::{self, STACK_BYTES};
+use super::coordinator::Coordinator;
+use super::error::{EmbeddedError, RequestError};
+use super::ledger::Ledger;
+use super::partition::TailBudget;
+use super::storage::{FileLock, Readers, open_writer};
+use super::topics::Topics;
+use super::txn::TxnClock;
+use super::waker::Waker;
+use super::writer::{self, WriteQueue};
+
+/// Free ports tried before giving up on one that both loopback addresses have.
+const FREE_PORT_TRIES: usize = 20;
+/// Wait after an accept that failed for want of resources, so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A Kafka endpoint inside this process, durable in one SQLite file.
+///
+/// It serves until [`EmbeddedBroker::stop`] or until it is dropped. A record is acknowledged after the commit that
+/// holds it is on the disk, so a process killed at any moment loses nothing that was acknowledged.
+pub struct EmbeddedBroker {
+    broker: Arc<Broker>,
+    clock: Arc<TxnClock>,
+    connections: Arc<Connections>,
+    listeners: Vec<(SocketAddr, JoinHandle<()>)>,
+    /// Timers, then the writer, which must be the last.
+    workers: Vec<JoinHandle<()>>,
+    lock: Option<FileLock>,
+}
+
+impl fmt::Debug for EmbeddedBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedBroker")
+            .field("bootstrap_servers", &self.bootstrap_servers())
+            .finish_non_exhaustive()
+    }
+}
+
+impl EmbeddedBroker {
+    /// Opens or makes the file, listens, and serves.
+    ///
+    /// # Errors
+    ///
+    /// When the port or the file is taken by another process, when the address is not loopback, and when the file
+    /// cannot be opened. Nothing is left running then.
+    pub fn start(config: EmbeddedConfig) -> Result<EmbeddedBroker, EmbeddedError> {
+        if !config.listen.ip().is_loopback() {
+            return Err(EmbeddedError::NotLoopback {
+                address: config.listen,
+            });
+        }
+        let lock = FileLock::take(&config.path)?;
+        let sockets = listen(config.listen)?;
+        let port = sockets[0].1.port();
+        let storage = |attempted| {
+            let path = config.path.clone();
+            move |source| EmbeddedError::Storage {
+                attempted,
+                path,
+                source,
+            }
+        };
+        let db = open_writer(&config.path)?;
+        let cluster_id = cluster_id(&db).map_err(storage("read"))?;
+        let (topics, clock) = (Arc::<Topics>::default(), Arc::<TxnClock>::default());
+        let budget = Arc::new(TailBudget::new(
+            config.tail_bytes_max,
+            config.tails_bytes_max,
+        ));
+        let ledger = Ledger::load(db, Arc::clone(&topics), Arc::clone(&clock), budget)
+            .map_err(storage("read"))?;
+        let broker = Arc::new(Broker {
+            host: config.listen.ip(),
+            port,
+            cluster_id,
+            topics,
+            queue: Arc::default(),
+            readers: Readers::new(config.path.clone()),
+            coordinator: Coordinator::new(config.initial_rebalance_delay),
+            stopping: AtomicBool::new(false),
+            config,
+        });
+        let mut this = EmbeddedBroker {
+            broker,
+            clock,
+            connections: Arc::default(),
+            listeners: Vec::new(),
+            workers: Vec::new(),
+            lock: Some(lock),
+        };
+        // From here on, an early return drops `this`, which stops what was started.
+        this.start_workers(ledger)?;
+        for (socket, address) in sockets {
+            let (broker, connections) = (Arc::clone(&this.broker), Arc::clone(&this.connections));
+            let thread = spawn("kafka-listener", move || {
+                accept(&broker, &connections, &socket)
+            })?;
+            this.listeners.push((address, thread));
+        }
+        tracing::info!(bootstrap = %this.bootstrap_servers(), file = %this.broker.config.path.display(), "embedded broker serves");
+        Ok(this)
+    }
+
+    /// Returns what a client's `bootstrap.servers` should be.
+    pub fn bootstrap_servers(&self) -> String {
+        SocketAddr::new(self.broker.host, self.broker.port).to_string()
+    }
+
+    /// Returns the port that is listened on.
+    pub fn port(&self) -> u16 {
+        self.broker.port
+    }
+
+    /// Commits what was taken, closes every connection and the file, and returns when all is done.
+    pub fn stop(mut self) {
+        self.shut_down();
+    }
+
+    fn start_workers(&mut self, ledger: Ledger) -> Result<(), EmbeddedError> {
+        let broker = Arc::clone(&self.broker);
+        let timers = spawn("kafka-groups", move || broker.coordinator.run())?;
+        self.workers.push(timers);
+        let (broker, clock) = (Arc::clone(&self.broker), Arc::clone(&self.clock));
+        let expiry = spawn("kafka-txns", move || expire_txns(&broker.queue, &clock))?;
+        self.workers.push(expiry);
+        let queue = Arc::clone(&self.broker.queue);
+        let writer = spawn("kafka-writer", move || writer::run(&queue, ledger))?;
+        self.workers.push(writer);
+        Ok(())
+    }
+
+    fn shut_down(&mut self) {
+        if self.lock.is_none() {
+            return;
+        }
+        self.broker.stopping.store(true, Ordering::SeqCst);
+        for (address, thread) in self.listeners.drain(..) {
+            // Wakes the accept; whoever connects from now on is closed.
+            let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
+            let _ = thread.join();
+        }
+        self.broker.coordinator.close();
+        self.clock.close();
+        self.broker.queue.close();
+        self.connections.close_all();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+        self.lock = None;
+        tracing::info!(bootstrap = %self.bootstrap_servers(), "embedded broker has stopped");
+    }
+}
+
+impl Drop for EmbeddedBroker {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+/// The open connections.
+#[derive(Debug, Default)]
+struct Connections {
+    open: Mutex<HashMap<u64, Connection>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    waker: Arc<Waker>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Connections {
+    fn count(&self) -> usize {
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// Ends every connection and waits for their threads.
+    fn close_all(&self) {
+        let open: Vec<Connection> = self
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain()
+            .map(|(_, connection)| connection)
+            .collect();
+        for connection in &open {
+            let _ = connection.stream.shutdown(Shutdown::Both);
+            connection.waker.wake();
+        }
+        for thread in open.into_iter().filter_map(|connection| connection.thread) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn accept(broker: &Arc<Broker>, connections: &Arc<Connections>, socket: &TcpListener) {
+    let mut refused = 0_u64;
+    for number in 0_u64.. {
+        let accepted = socket.accept();
+        if broker.is_stopping() {
+            return;
+        }
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "embedded broker: a connection could not be accepted");
+                thread::sleep(ACCEPT_PAUSE);
+                continue;
+            }
+        };
+        if connections.count() >= broker.config.connections_max {
+            refused += 1;
+            if refused.is_power_of_two() {
+                tracing::warn!(
+                    limit = broker.config.connections_max,
+                    refused,
+                    "embedded broker: too many connections, the newest is closed"
+                );
+            }
+            continue;
+        }
+        if let Err(error) = start_connection(broker, connections, stream, number) {
+            tracing::warn!(%error, "embedded broker: a connection could not be served");
+        }
+    }
+}
+
+fn start_connection(
+    broker: &Arc<Broker>,
+    connections: &Arc<Connections>,
+    stream: TcpStream,
+    number: u64,
+) -> io::Result<()> {
+    // The two listeners count on their own: the address tells their connections apart.
+    let key = (number << 1) | u64::from(stream.local_addr()?.is_ipv6());
+    let waker = Arc::<Waker>::default();
+    let entry = Connection {
+        stream: stream.try_clone()?,
+        waker: Arc::clone(&waker),
+        thread: None,
+    };
+    // Held until the thread is noted, so that a connection that ends at once finds its entry.
+    let mut open = connections
+        .open
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let (broker, registry) = (Arc::clone(broker), Arc::clone(connections));
+    let thread = thread::Builder::new()
+        .name("kafka-connection".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let peer = stream.peer_addr().ok();
+            let ended = connection::serve(&broker, stream, &waker);
+            registry
+                .open
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&key);
+            match ended {
+                Ok(()) | Err(RequestError::Closed(_) | RequestError::Stopping) => {}
+                Err(error) => {
+                    tracing::warn!(%error, ?peer, "embedded broker: a connection is closed")
+                }
+            }
+        })?;
+    open.insert(
+        key,
+        Connection {
+            thread: Some(thread),
+            ..entry
+        },
+    );
+    Ok(())
+}
+
+fn expire_txns(queue: &WriteQueue, clock: &TxnClock) {
+    while clock.wait_due() {
+        if let Ok(ids) = queue.write(Ledger::txn_expire) {
+            for id in ids {
+                tracing::warn!(transactional_id = %id, "embedded broker: a transaction ran out of time and is given up");
+            }
+        }
+    }
+}
+
+/// Listens on the address asked for and, on the same port, on the other loopback address where there is one.
+fn listen(address: SocketAddr) -> Result<Vec<(TcpListener, SocketAddr)>, EmbeddedError> {
+    let other_ip = if address.is_ipv4() {
+        IpAddr::V6(Ipv6Addr::LOCALHOST)
+    } else {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    };
+    for last in (0..FREE_PORT_TRIES).rev() {
+        let first = bind(address)?;
+        let other = SocketAddr::new(other_ip, first.1.port());
+        match bind(other) {
+            Ok(second) => return Ok(vec![first, second]),
+            Err(EmbeddedError::PortTaken { .. }) if address.port() == 0 && last > 0 => {}
+            Err(error @ EmbeddedError::PortTaken { .. }) => return Err(error),
+            Err(error) => {
+                tracing::debug!(%error, %other, "embedded broker: the other loopback address is not served");
+                return Ok(vec![first]);
+            }
+        }
+    }
+    Err(EmbeddedError::PortTaken { address })
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), EmbeddedError> {
+    TcpListener::bind(address)
+        .and_then(|socket| socket.local_addr().map(|bound| (socket, bound)))
+        .map_err(|source| {
+            if source.kind() == io::ErrorKind::AddrInUse {
+                EmbeddedError::PortTaken { address }
+            } else {
+                EmbeddedError::Listen { address, source }
+            }
+        })
+}
+
+fn cluster_id(db: &rusqlite::Connection) -> rusqlite::Result<String> {
+    let new = uuid::Uuid::new_v4().simple().to_string();
+    db.execute(
+        "insert or ignore into setting (name, value) values ('cluster_id', ?1)",
+        [new],
+    )?;
+    db.query_row(
+        "select value from setting where name = 'cluster_id'",
+        [],
+        |row| row.get(0),
+    )
+}
+
+fn spawn(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, EmbeddedError> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|source| EmbeddedError::Thread { source })
+}

@@ -1,0 +1,184 @@
+//! The one thread that changes the file: it takes all changes that wait, and commits them together.
+//!
+//! A change is a closure over the [`Ledger`]. Its answer is given after the commit; when there is no commit there is
+//! no answer, which its submitter sees as [`Unavailable`].
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::error::Unavailable;
+use super::ledger::Ledger;
+
+/// Changes that share a commit, at most. Bounds how long the first of them waits.
+const COMMIT_CHANGES_MAX: usize = 1_000;
+/// Record bytes that share a commit, at most.
+const COMMIT_BYTES_MAX: usize = 32 << 20;
+/// Record bytes that wait, at most; further submitters wait for room.
+const QUEUE_BYTES_MAX: usize = 128 << 20;
+/// Changes that wait, at most.
+const QUEUE_CHANGES_MAX: usize = 10_000;
+
+type Answer = Box<dyn FnOnce() + Send>;
+type Change = Box<dyn FnOnce(&mut Ledger) -> rusqlite::Result<Answer> + Send>;
+
+struct Queued {
+    bytes: usize,
+    change: Change,
+}
+
+#[derive(Default)]
+struct Waiting {
+    changes: VecDeque<Queued>,
+    bytes: usize,
+    closed: bool,
+}
+
+/// Where changes are handed in.
+#[derive(Default)]
+pub(crate) struct WriteQueue {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+    room: Condvar,
+}
+
+impl fmt::Debug for WriteQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteQueue").finish_non_exhaustive()
+    }
+}
+
+/// An answer that comes with the commit.
+#[derive(Debug)]
+pub(crate) struct Pending<T>(Receiver<T>);
+
+impl<T> Pending<T> {
+    /// Waits for the commit.
+    pub(crate) fn wait(self) -> Result<T, Unavailable> {
+        self.0.recv().map_err(|_| Unavailable)
+    }
+}
+
+impl WriteQueue {
+    /// Hands in a change that carries `bytes` of records. Waits only for room in the queue.
+    pub(crate) fn submit<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Pending<T> {
+        let (sender, receiver) = sync_channel(1);
+        let change: Change = Box::new(move |ledger| {
+            let value = work(ledger)?;
+            Ok(Box::new(move || {
+                // Whoever asked may be gone; the change stands.
+                let _ = sender.send(value);
+            }))
+        });
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while !waiting.closed
+            && (waiting.bytes + bytes > QUEUE_BYTES_MAX && waiting.bytes > 0
+                || waiting.changes.len() >= QUEUE_CHANGES_MAX)
+        {
+            waiting = self
+                .room
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if !waiting.closed {
+            waiting.bytes += bytes;
+            waiting.changes.push_back(Queued { bytes, change });
+            self.arrived.notify_one();
+        }
+        Pending(receiver)
+    }
+
+    /// Makes a change and waits for its commit.
+    pub(crate) fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        self.submit(0, work).wait()
+    }
+
+    /// Takes no more changes. Those that wait are still made.
+    pub(crate) fn close(&self) {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed = true;
+        self.arrived.notify_all();
+        self.room.notify_all();
+    }
+
+    /// Takes what waits, within the limits of one commit. `None` when closed and empty.
+    fn take(&self) -> Option<Vec<Change>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        while waiting.changes.is_empty() {
+            if waiting.closed {
+                return None;
+            }
+            waiting = self
+                .arrived
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = waiting.changes.front() {
+            if !taken.is_empty()
+                && (taken.len() >= COMMIT_CHANGES_MAX || bytes + next.bytes > COMMIT_BYTES_MAX)
+            {
+                break;
+            }
+            bytes += next.bytes;
+            taken.push(
+                waiting
+                    .changes
+                    .pop_front()
+                    .expect("the front was just seen")
+                    .change,
+            );
+        }
+        waiting.bytes -= bytes;
+        self.room.notify_all();
+        Some(taken)
+    }
+}
+
+/// Runs until the queue is closed and empty.
+pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
+    let mut sound = true;
+    while let Some(changes) = queue.take() {
+        if !sound {
+            match ledger.reload() {
+                Ok(()) => {
+                    tracing::info!("embedded broker: the file answers again");
+                    sound = true;
+                }
+                // The changes are dropped, which answers them; nothing is tried until the next ones come.
+                Err(error) => {
+                    tracing::error!(%error, "embedded broker: the file still refuses; changes are refused");
+                    continue;
+                }
+            }
+        }
+        match commit(&mut ledger, changes) {
+            Ok(answers) => answers.into_iter().for_each(|answer| answer()),
+            Err(error) => {
+                tracing::error!(%error, "embedded broker: the file took no change; the changes are refused");
+                sound = ledger.reload().is_ok();
+            }
+        }
+    }
+}
+
+fn commit(ledger: &mut Ledger, changes: Vec<Change>) -> rusqlite::Result<Vec<Answer>> {
+    ledger.begin()?;
+    let mut answers = Vec::with_capacity(changes.len());
+    for change in changes {
+        answers.push(change(ledger)?);
+    }
+    ledger.commit()?;
+    Ok(answers)
+}

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Poll};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -25,6 +26,8 @@ use super::wait::{Slot, lock};
 const QUEUE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often it looks again. The library has no signal for room.
 const QUEUE_LOOK: Duration = Duration::from_millis(1);
+/// How long a poll serves deliveries before it looks whether to stop.
+const POLL: Duration = Duration::from_millis(100);
 /// How long [`Producer::send_one`] waits for the acknowledgement.
 const ONE_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -33,7 +36,9 @@ const ONE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Records of one partition are delivered in the order of the calls. One producer a process is the intent: each is a connection to
 /// every broker, and threads. Dropping it fails what is still queued; [`flush`](Producer::flush) first.
 pub struct Producer {
-    native: ThreadedProducer<Deliveries>,
+    native: Arc<BaseProducer<Deliveries>>,
+    stop: Arc<AtomicBool>,
+    poller: Option<JoinHandle<()>>,
 }
 
 /// Tells that a batch is through.
@@ -59,14 +64,36 @@ impl Producer {
     ) -> Result<Producer, BrokerError> {
         let context = Deliveries {
             on_done: Box::new(on_done),
-            fatal: OnceLock::new(),
+            producer: OnceLock::new(),
             produce_requests: AtomicU64::new(0),
         };
-        let native = config
+        let native: BaseProducer<Deliveries> = config
             .native(Role::Producer, &[])?
             .create_with_context(context)
             .map_err(|error| BrokerError::from_kafka("start a producer", error))?;
-        Ok(Producer { native })
+        let native = Arc::new(native);
+        // Fresh, so it can't be set yet.
+        let _ = native.context().producer.set(Arc::downgrade(&native));
+        let stop = Arc::new(AtomicBool::new(false));
+        let poller = std::thread::Builder::new()
+            .name("kafka-producer".to_owned())
+            .spawn({
+                let (native, stop) = (native.clone(), stop.clone());
+                move || {
+                    while !stop.load(Ordering::Acquire) {
+                        // Serves whatever comes, for this long.
+                        native.poll(POLL);
+                    }
+                }
+            })
+            .map_err(|error| BrokerError::Fatal {
+                reason: format!("cannot start a thread: {error}"),
+            })?;
+        Ok(Producer {
+            native,
+            stop,
+            poller: Some(poller),
+        })
     }
 
     /// Hands over a batch. `on_done` is called exactly once for it, when all of its records are acknowledged or finally failed.
@@ -192,6 +219,18 @@ impl Producer {
     }
 }
 
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(poller) = self.poller.take()
+            && poller.thread().id() != std::thread::current().id()
+            && poller.join().is_err()
+        {
+            tracing::error!("a callback of the kafka producer has panicked");
+        }
+    }
+}
+
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer")
@@ -290,29 +329,29 @@ impl Batch {
 /// What the library calls back.
 struct Deliveries {
     on_done: Box<dyn Fn(BatchDone) + Send + Sync>,
-    fatal: OnceLock<String>,
+    producer: OnceLock<Weak<BaseProducer<Deliveries>>>,
     produce_requests: AtomicU64,
 }
 
 impl Deliveries {
     fn judge(&self, failures: Failures) -> DeliveryError {
-        let ended = self.fatal.get();
-        let fatal = ended.is_some()
-            || matches!(
-                failures.first,
-                ErrorCode::Fatal
-                    | ErrorCode::GaplessGuarantee
-                    | ErrorCode::Fenced
-                    | ErrorCode::PurgeQueue
-                    | ErrorCode::PurgeInflight
-            );
+        // The library's callbacks don't tell a fatal error from a passing one; the producer does. It is gone if it is being dropped.
+        let ended = self
+            .producer
+            .get()
+            .and_then(Weak::upgrade)
+            .and_then(|producer| producer.client().fatal_error());
+        let dropped = matches!(
+            failures.first,
+            ErrorCode::PurgeQueue | ErrorCode::PurgeInflight
+        );
         DeliveryError {
-            fatal,
+            fatal: ended.is_some() || dropped,
             code: failures.first,
-            reason: ended.map_or_else(
-                || failures.first.to_string(),
-                |ended| format!("{} ({ended})", failures.first),
-            ),
+            reason: match ended {
+                Some((_, reason)) => format!("{} ({reason})", failures.first),
+                None => failures.first.to_string(),
+            },
             failed_count: failures.count,
             refused: failures.refused,
         }
@@ -331,13 +370,7 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(ErrorCode::Fatal) {
-            tracing::error!(reason, "the kafka producer has ended");
-            // Only the first reason counts; the library suppresses later ones too.
-            let _ = self.fatal.set(reason.to_owned());
-        } else {
-            tracing::warn!(%error, reason, "kafka producer");
-        }
+        tracing::warn!(%error, reason, "kafka producer");
     }
 }
 

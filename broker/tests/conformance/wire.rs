@@ -1,0 +1,190 @@
+//! Kafka's protocol spoken by hand, for what no client library lets one say.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    BrokerId, FetchRequest, InitProducerIdRequest, MetadataRequest, ProduceRequest, ProducerId,
+    RequestHeader, ResponseHeader, TopicName,
+};
+use kafka_protocol::protocol::{
+    Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
+};
+use kafka_protocol::records::{
+    Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+};
+
+use crate::world::PATIENCE;
+
+/// A connection to one broker.
+pub(crate) struct Wire {
+    stream: TcpStream,
+    next: i32,
+}
+
+impl Wire {
+    pub(crate) fn connect(address: &str) -> Wire {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Wire { stream, next: 1 }
+    }
+
+    /// A connection to the leader of a partition.
+    pub(crate) fn to_leader(bootstrap: &str, topic: &str, partition: i32) -> Wire {
+        let mut any = Wire::connect(bootstrap.split(',').next().unwrap());
+        let asked = MetadataRequestTopic::default().with_name(Some(name(topic)));
+        let answer = any.call(
+            &MetadataRequest::default().with_topics(Some(vec![asked])),
+            5,
+        );
+        let leader = answer.topics[0]
+            .partitions
+            .iter()
+            .find(|p| p.partition_index == partition)
+            .unwrap()
+            .leader_id;
+        let broker = answer
+            .brokers
+            .iter()
+            .find(|broker| broker.node_id == leader)
+            .unwrap();
+        Wire::connect(&format!("{}:{}", broker.host.as_str(), broker.port))
+    }
+
+    pub(crate) fn call<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(self.next)
+            .with_client_id(Some(StrBytes::from_static_str("conformance")));
+        let mut body = BytesMut::new();
+        encode_request_header_into_buffer(&mut body, &header).unwrap();
+        request.encode(&mut body, version).unwrap();
+        let mut frame = u32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
+        frame.extend_from_slice(&body);
+        self.stream.write_all(&frame).unwrap();
+
+        let mut size = [0; 4];
+        self.stream.read_exact(&mut size).unwrap();
+        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+        self.stream.read_exact(&mut answer).unwrap();
+        let mut answer = Bytes::from(answer);
+        let header =
+            ResponseHeader::decode(&mut answer, R::Response::header_version(version)).unwrap();
+        assert_eq!(header.correlation_id, self.next);
+        self.next += 1;
+        let response = R::Response::decode(&mut answer, version).unwrap();
+        assert_eq!(answer.remaining(), 0, "nothing is left over");
+        response
+    }
+
+    /// A fresh producer's id and epoch.
+    pub(crate) fn producer_id(&mut self) -> (i64, i16) {
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_transaction_timeout_ms(60_000);
+        let answer = self.call(&request, 1);
+        assert_eq!(answer.error_code, 0);
+        (answer.producer_id.0, answer.producer_epoch)
+    }
+
+    /// Sends a batch; returns its error code and base offset.
+    pub(crate) fn produce(&mut self, topic: &str, partition: i32, batch: Bytes) -> (i16, i64) {
+        let request = ProduceRequest::default()
+            .with_acks(-1)
+            .with_timeout_ms(30_000)
+            .with_topic_data(vec![
+                TopicProduceData::default()
+                    .with_name(name(topic))
+                    .with_partition_data(vec![
+                        PartitionProduceData::default()
+                            .with_index(partition)
+                            .with_records(Some(batch)),
+                    ]),
+            ]);
+        let answer = self.call(&request, 7);
+        let partition = &answer.responses[0].partition_responses[0];
+        (partition.error_code, partition.base_offset)
+    }
+
+    pub(crate) fn fetch(&mut self, topic: &str, offset: i64, limits: FetchLimits) -> PartitionData {
+        let request = FetchRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_max_wait_ms(limits.wait_ms_max)
+            .with_min_bytes(limits.bytes_min)
+            .with_max_bytes(limits.bytes_max)
+            .with_isolation_level(1)
+            .with_topics(vec![
+                FetchTopic::default()
+                    .with_topic(name(topic))
+                    .with_partitions(vec![
+                        FetchPartition::default()
+                            .with_partition(0)
+                            .with_fetch_offset(offset)
+                            .with_partition_max_bytes(limits.partition_bytes_max),
+                    ]),
+            ]);
+        self.call(&request, 4)
+            .responses
+            .remove(0)
+            .partitions
+            .remove(0)
+    }
+}
+
+pub(crate) struct FetchLimits {
+    pub(crate) wait_ms_max: i32,
+    pub(crate) bytes_min: i32,
+    pub(crate) bytes_max: i32,
+    pub(crate) partition_bytes_max: i32,
+}
+
+fn name(topic: &str) -> TopicName {
+    TopicName(StrBytes::from_string(topic.to_owned()))
+}
+
+/// A batch of an idempotent producer, uncompressed.
+pub(crate) fn batch(producer: (i64, i16), first_sequence: i32, payloads: &[&str]) -> Bytes {
+    let records: Vec<Record> = payloads
+        .iter()
+        .zip(0..)
+        .map(|(payload, n)| Record {
+            transactional: false,
+            control: false,
+            delete_horizon: false,
+            partition_leader_epoch: -1,
+            producer_id: ProducerId(producer.0).0,
+            producer_epoch: producer.1,
+            timestamp_type: TimestampType::Creation,
+            offset: i64::from(n),
+            sequence: first_sequence + n,
+            timestamp: 1_700_000_000_000,
+            key: None,
+            value: Some(Bytes::copy_from_slice(payload.as_bytes())),
+            headers: [(
+                StrBytes::from_static_str("name"),
+                Some(Bytes::from_static(b"value")),
+            )]
+            .into_iter()
+            .collect(),
+        })
+        .collect();
+    let mut bytes = BytesMut::new();
+    let options = RecordEncodeOptions {
+        version: 2,
+        compression: Compression::None,
+    };
+    RecordBatchEncoder::encode(&mut bytes, &records, &options).unwrap();
+    bytes.freeze()
+}
+
+/// Writes the checksum anew after bytes were changed: it stands at 17 and covers all that follows.
+pub(crate) fn seal(batch: &mut [u8]) {
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+}

@@ -202,7 +202,7 @@ impl Registry {
         })
     }
 
-    /// Fetches the schemas that a schema names, and those that they name.
+    /// Fetches the schemas that a schema names, each after those that it names itself.
     fn references(
         &self,
         schema: &Value,
@@ -227,8 +227,9 @@ impl Registry {
             seen.push((subject.clone(), version));
             let path = format!("subjects/{subject}/versions/{version}");
             let answer = self.call(&attempted, &Method::GET, &path, None)?;
-            texts.push(text_of(&answer).map_err(refused)?.to_owned());
+            let text = text_of(&answer).map_err(refused)?.to_owned();
             self.references(&answer, seen, texts)?;
+            texts.push(text);
         }
         Ok(())
     }

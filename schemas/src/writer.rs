@@ -47,7 +47,8 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// Makes a schema ready. `references` are the schemas of named types that it lacks.
+    /// Makes a schema ready. `references` are the schemas of named types that it lacks, each
+    /// after those that it refers to itself.
     ///
     /// The parsed schema is leaked, because apache-avro's readers borrow theirs: call it once for each
     /// schema, and only for a bounded number of them.
@@ -64,10 +65,12 @@ impl Writer {
         let kind = RecordKind::ALL.into_iter().find(|kind| kind.name() == name);
         let fingerprint = serde_json::from_str(text).map_or(0, |text| fingerprint::of(&text));
         let schema: &'static Schema = Box::leak(Box::new(schema));
-        let mut schemata = vec![schema];
+        // Names must be known before they are referred to.
+        let mut schemata: Vec<&'static Schema> = Vec::new();
         for other in others {
             schemata.push(Box::leak(Box::new(other)));
         }
+        schemata.push(schema);
         let names = ResolvedSchema::new_with_schemata(schemata)?;
         let resolver = match kind {
             None => None,

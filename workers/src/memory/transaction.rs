@@ -1,0 +1,121 @@
+//! The open transaction as a handler sees it.
+
+use std::fmt;
+
+use sqlx::{PgConnection, SqliteConnection};
+
+/// The transaction that also remembers the answer. What a handler writes through it happens exactly if the answer is remembered.
+///
+/// A handler must not end the transaction or the savepoint that it runs in.
+pub struct Tx<'a> {
+    inner: Inner<'a>,
+}
+
+pub(super) enum Inner<'a> {
+    Volatile,
+    Sqlite {
+        connection: &'a mut SqliteConnection,
+        savepoint: &'a mut Savepoint,
+    },
+    Postgres {
+        connection: &'a mut PgConnection,
+        savepoint: &'a mut Savepoint,
+    },
+}
+
+/// Where the savepoint of the handler that runs now stands. It is opened when a handler first asks for the connection, so
+/// that a handler which writes nothing costs no statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Savepoint {
+    /// None is open.
+    Closed,
+    /// The handler that runs now has one.
+    Open,
+    /// An earlier handler's is kept but not yet released; the next statement does that too.
+    Kept,
+}
+
+/// Why a handler can't have the connection.
+#[derive(Debug, thiserror::Error)]
+pub enum TxError {
+    /// The memory of this worker is of another kind. A mistake in how the worker was put together.
+    #[error("the memory of this worker is not {wanted}")]
+    OtherKind {
+        /// The kind that was asked for.
+        wanted: &'static str,
+    },
+    /// The savepoint could not be opened. Answer *failed*.
+    #[error("cannot open a savepoint")]
+    Unavailable(#[source] sqlx::Error),
+}
+
+impl<'a> Tx<'a> {
+    pub(super) fn new(inner: Inner<'a>) -> Self {
+        Self { inner }
+    }
+
+    /// Returns the connection of a SQLite memory, inside the transaction, behind a savepoint of this command's own.
+    ///
+    /// # Errors
+    ///
+    /// If the memory is not SQLite, or the database fails.
+    pub async fn sqlite(&mut self) -> Result<&mut SqliteConnection, TxError> {
+        match &mut self.inner {
+            Inner::Sqlite {
+                connection,
+                savepoint,
+            } => {
+                let opening = match savepoint {
+                    Savepoint::Open => return Ok(connection),
+                    Savepoint::Closed => "SAVEPOINT command",
+                    Savepoint::Kept => "RELEASE command; SAVEPOINT command",
+                };
+                sqlx::query(opening)
+                    .execute(&mut **connection)
+                    .await
+                    .map_err(TxError::Unavailable)?;
+                **savepoint = Savepoint::Open;
+                Ok(connection)
+            }
+            Inner::Volatile | Inner::Postgres { .. } => {
+                Err(TxError::OtherKind { wanted: "SQLite" })
+            }
+        }
+    }
+
+    /// Returns the connection of a Postgres memory, inside the transaction, behind a savepoint of this command's own.
+    ///
+    /// # Errors
+    ///
+    /// If the memory is not Postgres, or the database fails.
+    pub async fn postgres(&mut self) -> Result<&mut PgConnection, TxError> {
+        match &mut self.inner {
+            Inner::Postgres {
+                connection,
+                savepoint,
+            } => {
+                if **savepoint != Savepoint::Open {
+                    sqlx::query("SAVEPOINT command")
+                        .execute(&mut **connection)
+                        .await
+                        .map_err(TxError::Unavailable)?;
+                    **savepoint = Savepoint::Open;
+                }
+                Ok(connection)
+            }
+            Inner::Volatile | Inner::Sqlite { .. } => {
+                Err(TxError::OtherKind { wanted: "Postgres" })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Tx<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.inner {
+            Inner::Volatile => "Tx(volatile)",
+            Inner::Sqlite { .. } => "Tx(sqlite)",
+            Inner::Postgres { .. } => "Tx(postgres)",
+        })
+    }
+}

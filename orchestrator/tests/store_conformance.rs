@@ -3,6 +3,13 @@
 //! Postgres takes part when `BACKSTITCH_TEST_POSTGRES` holds the address of a server where schemas may
 //! be made. Each test has a schema of its own, so they run side by side and again and again.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the whole file is a test, the functions between its tests too"
+)]
+
 #[path = "store_conformance/differential.rs"]
 mod differential;
 #[path = "store_conformance/doubt.rs"]

@@ -191,14 +191,14 @@ async fn migrate(options: &PgConnectOptions, limit: Duration) -> Result<(), Stor
         return Ok(());
     }
     let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
-    migrated.map_err(|error| match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            failed(attempted, error)
+    migrated.map_err(|error| {
+        if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+            return failed(attempted, error);
         }
-        error => StoreError::Refused {
+        StoreError::Refused {
             attempted,
             source: Box::new(error),
-        },
+        }
     })
 }
 

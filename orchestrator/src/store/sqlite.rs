@@ -27,7 +27,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows that one statement inserts. Each size is a statement of its own, prepared once; a batch is
 /// sent as the fewest of them.
-const CHUNKS: [usize; 3] = [64, 8, 1];
+const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
 
 type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
 type SqliteQueryAs<'q, T> = QueryAs<'q, Sqlite, T, SqliteArguments>;
@@ -522,7 +522,7 @@ const SHARDS: &str = "SELECT id, epoch, owner, inbox_next_offset, journal_seq, p
 const GUARD: &str = "UPDATE shard SET inbox_next_offset = ?5, journal_seq = ?6, published_seq = ?7
     WHERE id = ?1 AND epoch = ?2 AND inbox_next_offset = ?3 AND journal_seq = ?4";
 
-static INSERT_JOURNAL: LazyLock<[String; 3]> = LazyLock::new(|| {
+static INSERT_JOURNAL: LazyLock<[String; CHUNKS.len()]> = LazyLock::new(|| {
     CHUNKS.map(|rows| {
         format!(
             "INSERT INTO journal (shard, seq, kind, saga_key, saga_seq, at_ms, entry) VALUES {}",
@@ -531,7 +531,7 @@ static INSERT_JOURNAL: LazyLock<[String; 3]> = LazyLock::new(|| {
     })
 });
 
-static UPSERT_SAGA: LazyLock<[String; 3]> = LazyLock::new(|| {
+static UPSERT_SAGA: LazyLock<[String; CHUNKS.len()]> = LazyLock::new(|| {
     CHUNKS.map(|rows| {
         format!(
             "INSERT INTO saga (key, definition_hash, shard, status, seq, wake_at_ms, tags,

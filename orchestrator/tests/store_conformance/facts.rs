@@ -229,12 +229,14 @@ pub(crate) async fn one_bad_shard_of_two_commits_nothing_and_is_named(world: Arc
     store.commit(&both(good(0), good(1))).await.unwrap();
 }
 
+type Change = fn(&mut CommitPlan);
+
 pub(crate) async fn a_plan_that_breaks_a_rule_is_refused_whole(world: Arc<World>) {
     let store = &world.store;
     let rows = claimed(store, 2).await;
     let good = batch(&rows[0], 1, 3);
     let before = snapshot(store).await;
-    let broken: [(&str, fn(&mut CommitPlan)); 16] = [
+    let broken: [(&str, Change); 16] = [
         ("no shard", |plan| *plan = CommitPlan::default()),
         ("a shard twice", |plan| {
             plan.shards.push(plan.shards[0].clone())

@@ -21,11 +21,9 @@ impl Answer {
     /// Reads an error that came after the statement was sent.
     pub(super) fn of(error: &sqlx::Error) -> Self {
         let Some(database) = error.as_database_error() else {
-            return match error {
-                // Found by the client, before or after it was carried out as a whole.
-                sqlx::Error::Encode(_) => Self::Lasting,
-                _ => Self::Lost,
-            };
+            // Encoding comes before anything is sent; all else comes after.
+            let unsent = matches!(error, sqlx::Error::Encode(_));
+            return if unsent { Self::Lasting } else { Self::Lost };
         };
         let postgres: &PgDatabaseError = database.downcast_ref();
         // A session that ends may have committed: the last word can be lost behind its notice.

@@ -106,6 +106,14 @@ pub enum RegistryError {
         /// What the registry said.
         detail: String,
     },
+    /// Its address cannot be used. Found at start, before anything is asked.
+    #[error("cannot use the schema registry at {url}: {detail}")]
+    BadAddress {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// It has no such subject or schema.
     #[error("the schema registry cannot {attempted}, as there is none: {detail}")]
     Missing {

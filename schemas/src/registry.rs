@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
 use reqwest::blocking::Client;
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use crate::known::RecordKind;
@@ -28,7 +28,8 @@ const REFERENCES_MAX: usize = 64;
 #[derive(Clone)]
 pub struct RegistryConfig {
     /// Its address, with the path under which it speaks Confluent's API, such as
-    /// `http://localhost:8081` or `https://apicurio/apis/ccompat/v7`.
+    /// `http://localhost:8081` or `http://apicurio:8080/apis/ccompat/v7`. Only `http`: this build of the
+    /// client has no TLS.
     pub url: String,
     /// User and password of basic authentication. Default none.
     pub basic_auth: Option<(String, String)>,
@@ -86,13 +87,25 @@ struct Known {
 
 impl Registry {
     /// Takes the configuration; nothing is asked yet.
-    pub fn new(config: RegistryConfig) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::BadAddress`] where the address is none, or not `http`.
+    pub fn new(config: RegistryConfig) -> Result<Self, RegistryError> {
+        let refused = |detail: String| RegistryError::BadAddress {
+            url: config.url.clone(),
+            detail,
+        };
+        let url = Url::parse(&config.url).map_err(|error| refused(error.to_string()))?;
+        if url.scheme() != "http" {
+            return Err(refused(format!("{} is not spoken here", url.scheme())));
+        }
+        Ok(Self {
             inner: Arc::new(Inner {
                 config,
                 known: Mutex::default(),
             }),
-        }
+        })
     }
 
     /// Returns the subject of a topic's values by the TopicName strategy.
@@ -198,6 +211,7 @@ impl Registry {
             },
             RegistryError::Unavailable { .. }
             | RegistryError::Refused { .. }
+            | RegistryError::BadAddress { .. }
             | RegistryError::Missing { .. } => DecodeError::Registry(error),
         })
     }

@@ -59,7 +59,7 @@ impl Server {
     }
 
     fn client(&self) -> Registry {
-        Registry::new(RegistryConfig::new(self.url.as_str()))
+        Registry::new(RegistryConfig::new(self.url.as_str())).unwrap()
     }
 
     fn set(&self, id: u64, schema: Value) {
@@ -340,7 +340,7 @@ fn a_registry_that_is_away_blames_no_record() {
         .unwrap();
     let mut config = RegistryConfig::new(format!("http://{port}"));
     config.timeout = Duration::from_secs(2);
-    let error = Codec::confluent(Registry::new(config))
+    let error = Codec::confluent(Registry::new(config).unwrap())
         .decode_reply(&bytes)
         .unwrap_err();
     assert!(
@@ -367,6 +367,7 @@ fn a_registry_wants_the_right_password() {
     config.basic_auth = Some(("Aladdin".to_owned(), "open sesame".to_owned()));
     assert!(!format!("{config:?}").contains("sesame"));
     Registry::new(config)
+        .unwrap()
         .register("s", RecordKind::Act)
         .unwrap();
 }
@@ -376,7 +377,7 @@ fn without_auto_register_a_missing_schema_is_an_error_and_a_present_one_is_found
     let server = Server::start();
     let mut config = RegistryConfig::new(server.url.as_str());
     config.auto_register = false;
-    let careful = Registry::new(config);
+    let careful = Registry::new(config).unwrap();
     let error = careful
         .register("orders-value", RecordKind::OrderPlaced)
         .unwrap_err();
@@ -439,4 +440,20 @@ fn an_event_schema_may_refer_to_others() {
         event.value,
         json!({"first": {"sku": "a"}, "more": [{"sku": "b"}, {"sku": "c"}]})
     );
+}
+
+#[test]
+fn an_address_that_cannot_work_is_refused_at_start() {
+    for url in [
+        "",
+        "localhost:8081",
+        "https://registry:443",
+        "ftp://registry",
+    ] {
+        let error = Registry::new(RegistryConfig::new(url)).unwrap_err();
+        assert!(
+            matches!(error, RegistryError::BadAddress { .. }),
+            "{url}: {error}"
+        );
+    }
 }

@@ -110,3 +110,62 @@ impl Datum for JournalEntry {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> JournalEntry {
+        JournalEntry {
+            saga: "s".to_owned(),
+            saga_seq: 1,
+            shard: 0,
+            shard_seq: 1,
+            at_ms: 1,
+            definition_hash: "d".to_owned(),
+            cause: "start".to_owned(),
+            status: "running".to_owned(),
+            body: b"{}".to_vec(),
+            previous_hash: [0; HASH_LEN],
+            hash: [0; HASH_LEN],
+            traceparent: None,
+        }
+    }
+
+    #[test]
+    fn a_change_of_what_happened_changes_the_hash() {
+        let changes: [fn(&mut JournalEntry); 8] = [
+            |entry| entry.saga.push('x'),
+            |entry| entry.saga_seq = 2,
+            |entry| entry.at_ms = 2,
+            |entry| entry.definition_hash.push('x'),
+            |entry| entry.cause.push('x'),
+            |entry| entry.status.push('x'),
+            |entry| entry.body.push(b' '),
+            |entry| entry.previous_hash[31] = 1,
+        ];
+        let hash = entry().chain_hash();
+        for change in changes {
+            let mut changed = entry();
+            change(&mut changed);
+            assert_ne!(changed.chain_hash(), hash, "{changed:?}");
+        }
+    }
+
+    #[test]
+    fn a_letter_that_moves_to_the_next_field_changes_the_hash() {
+        let mut moved = entry();
+        moved.saga.clear();
+        moved.definition_hash = "sd".to_owned();
+        assert_ne!(moved.chain_hash(), entry().chain_hash());
+    }
+
+    #[test]
+    fn moving_a_saga_to_another_shard_keeps_its_chain() {
+        let mut moved = entry();
+        moved.shard = 9;
+        moved.shard_seq = 9;
+        moved.traceparent = Some("00".to_owned());
+        assert_eq!(moved.chain_hash(), entry().chain_hash());
+    }
+}

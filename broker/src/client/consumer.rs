@@ -215,6 +215,13 @@ impl Consumer {
         self.control.clone()
     }
 
+    /// Whether its thread is there. It ends by itself only if the handler panics: then the group is left and no call follows.
+    pub fn is_running(&self) -> bool {
+        self.thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Stops: calls [`ConsumerHandler::revoked`], leaves the group (a static member doesn't) and ends the thread.
     ///
     /// Returns within 10 s even if the broker is away or the handler blocks; the thread then ends by itself, later, and calls the handler

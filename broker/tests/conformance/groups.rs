@@ -51,10 +51,10 @@ fn a_second_member_takes_half_the_others_stay_and_nothing_is_lost() {
         }
         let _end = EndTraffic(&stop);
 
-        let first = committing(&group, &topic).start();
+        let first = Plan::new(&group, &topic).start();
         first.await_owned(4);
         first.await_records(200);
-        let second = committing(&group, &topic).start();
+        let second = Plan::new(&group, &topic).start();
         second.await_owned(2);
         first.await_owned(2);
         let (one, other) = (
@@ -98,11 +98,6 @@ fn a_second_member_takes_half_the_others_stay_and_nothing_is_lost() {
             }
         }
     });
-}
-
-/// A member that commits what it has seen when partitions go.
-fn committing(group: &str, topic: &str) -> Plan {
-    Plan::new(group, topic)
 }
 
 #[test]
@@ -239,30 +234,51 @@ fn live_until_killed(group: &str, topic: &str) {
 }
 
 #[test]
-fn a_handler_that_blocks_too_long_loses_its_partitions_and_gets_them_back() {
-    let (topic, group) = (topic("blocks", 1), unique("group"));
-    let (release, blocked) = std::sync::mpsc::channel::<()>();
-    let slow = Plan::new(&group, &topic)
-        .options(|options| {
-            options.session_timeout = Duration::from_secs(6);
-            options.handler_time_max = Duration::from_secs(6);
-        })
-        .on_revoked(move |_, _| {
-            let _ = blocked.recv_timeout(PATIENCE);
+fn a_member_that_hangs_loses_its_partitions_is_told_and_may_come_back() {
+    let (topic, group) = (topic("hangs", 1), unique("group"));
+    let (release, hang) = std::sync::mpsc::channel::<()>();
+    let hanging = quick(&group, &topic)
+        .options(|options| options.handler_time_max = Duration::from_secs(6))
+        .on_records(move |_| {
+            let _ = hang.recv_timeout(PATIENCE);
         })
         .start();
-    slow.await_owned(1);
-    // The second member makes the first one give up its only partition, or wait for it; either way someone owns it in the end.
-    let other = quick(&group, &topic).start();
+    hanging.await_owned(1);
     fill(&topic, 0, ["work".to_owned()]);
-    release.send(()).unwrap();
+    let other = quick(&group, &topic).start();
+    other.await_owned(1);
+    other.await_records(1);
+    hanging.look(|seen| assert_eq!(seen.owned().len(), 1, "it doesn't know yet"));
+
     drop(release);
-    let deadline = Instant::now() + PATIENCE;
-    while slow.look(|seen| seen.records().count()) + other.look(|seen| seen.records().count()) == 0
-    {
-        assert!(Instant::now() < deadline, "someone reads it");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
+    hanging.await_until("being told that they are lost", |seen| {
+        seen.events
+            .iter()
+            .any(|event| matches!(event, Event::Revoked(_, true)))
+    });
+    other.stop();
+    hanging.await_owned(1);
+}
+
+#[test]
+fn a_handler_that_panics_ends_its_consumer_which_leaves_the_group() {
+    let (topic, group) = (topic("panics", 1), unique("group"));
+    let panicking = Plan::new(&group, &topic)
+        .options(|options| options.session_timeout = Duration::from_secs(30))
+        .on_records(|_| panic!("on purpose"))
+        .start();
+    panicking.await_owned(1);
+    assert!(panicking.is_running());
+    fill(&topic, 0, ["work".to_owned()]);
+    crate::world::eventually("its end", || !panicking.is_running());
+    let begun = Instant::now();
+    let other = Plan::new(&group, &topic).start();
+    other.await_records(1);
+    assert!(
+        begun.elapsed() < Duration::from_secs(25),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]

@@ -64,12 +64,14 @@ impl Seen {
 
 type Log = Arc<(Mutex<Seen>, Condvar)>;
 type Starts = Box<dyn FnMut(&[TopicPartition]) -> Vec<StartAt> + Send>;
+type Reads = Box<dyn FnMut(&[IncomingRecord]) + Send>;
 type Revokes = Box<dyn FnMut(&[TopicPartition], bool) + Send>;
 
 struct Handler {
     log: Log,
     starts: Starts,
     revokes: Revokes,
+    reads: Reads,
 }
 
 impl Handler {
@@ -98,6 +100,7 @@ impl ConsumerHandler for Handler {
 
     fn records(&mut self, records: Vec<IncomingRecord>) {
         assert!(!records.is_empty());
+        (self.reads)(&records);
         self.note(Event::Records(records));
     }
 
@@ -112,6 +115,7 @@ pub(crate) struct Plan {
     pub(crate) options: ConsumerOptions,
     starts: Starts,
     revokes: Revokes,
+    reads: Reads,
 }
 
 impl Plan {
@@ -121,6 +125,7 @@ impl Plan {
             options: ConsumerOptions::new(group, [topic]),
             starts: Box::new(|_| Vec::new()),
             revokes: Box::new(|_, _| {}),
+            reads: Box::new(|_| {}),
         }
     }
 
@@ -153,12 +158,21 @@ impl Plan {
         self
     }
 
+    pub(crate) fn on_records(
+        mut self,
+        reads: impl FnMut(&[IncomingRecord]) + Send + 'static,
+    ) -> Plan {
+        self.reads = Box::new(reads);
+        self
+    }
+
     pub(crate) fn start(self) -> Probe {
         let log = Log::default();
         let handler = Handler {
             log: log.clone(),
             starts: self.starts,
             revokes: self.revokes,
+            reads: self.reads,
         };
         Probe {
             consumer: Consumer::start(&self.config, self.options, handler).unwrap(),
@@ -214,6 +228,10 @@ impl Probe {
 
     pub(crate) fn control(&self) -> ConsumerControl {
         self.consumer.control()
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.consumer.is_running()
     }
 
     /// Stops and returns everything that was seen, the revocation at the end included.

@@ -20,6 +20,18 @@ type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 pub trait Local: Send + Sync + 'static {
     /// Carries out one command. May be called again for the same key if the transaction did not commit.
     fn handle(&self, work: &Work, tx: &mut Tx<'_>) -> impl Future<Output = Answer> + Send;
+
+    /// Whether [`Local::prepare`] is called. Default: no. Asked once, when the worker starts.
+    fn prepares(&self) -> bool {
+        false
+    }
+
+    /// Does what takes long and changes nothing, beside others and outside of the transaction, before [`Local::handle`]: looking
+    /// something up over the network, say. While it runs, heartbeats are sent. May be called again for the same key.
+    fn prepare(&self, work: &Work) -> impl Future<Output = ()> + Send {
+        let _ = work;
+        async {}
+    }
 }
 
 /// A handler whose effect is elsewhere. It runs beside others, outside of any transaction; its answer is remembered after it.
@@ -34,11 +46,27 @@ pub trait External: Send + Sync + 'static {
 /// [`Local`] without its type.
 pub(crate) trait AnyLocal: Send + Sync {
     fn call<'a>(&'a self, work: &'a Work, tx: &'a mut Tx<'_>) -> Answering<'a>;
+
+    /// Prepares; the answer is of no interest unless it is a failure.
+    fn call_prepare(self: Arc<Self>, work: Arc<Work>) -> Answering<'static>;
+
+    fn prepares(&self) -> bool;
 }
 
 impl<H: Local> AnyLocal for H {
     fn call<'a>(&'a self, work: &'a Work, tx: &'a mut Tx<'_>) -> Answering<'a> {
         Box::pin(self.handle(work, tx))
+    }
+
+    fn call_prepare(self: Arc<Self>, work: Arc<Work>) -> Answering<'static> {
+        Box::pin(async move {
+            self.prepare(&work).await;
+            Answer::Done(serde_json::Value::Null)
+        })
+    }
+
+    fn prepares(&self) -> bool {
+        Local::prepares(self)
     }
 }
 

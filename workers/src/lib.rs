@@ -7,6 +7,7 @@ mod intake;
 mod lanes;
 pub mod memory;
 mod offsets;
+pub mod order;
 mod outlet;
 mod run;
 mod said;

@@ -74,3 +74,23 @@ impl Answer {
         }
     }
 }
+
+/// A first attempt at a do, for tests.
+#[cfg(test)]
+pub(crate) fn example(saga: &str, activity: &str) -> Work {
+    Work {
+        saga: saga.to_owned(),
+        definition: "process-order".to_owned(),
+        step: "pay".to_owned(),
+        activity: activity.to_owned(),
+        direction: Direction::Do,
+        attempt: 1,
+        key: format!("{saga}/pay/do"),
+        done_key: None,
+        input: serde_json::json!({}),
+        output: None,
+        sent_at_ms: 0,
+        deadline_ms: 0,
+        traceparent: None,
+    }
+}

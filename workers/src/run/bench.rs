@@ -314,11 +314,15 @@ impl Bench {
     /// An outside handler has answered; its answer is to be remembered before it is sent.
     pub(super) fn answered(&mut self, ticket: u64, answer: Answer) {
         if let Some(outside) = self.outside.remove(&ticket) {
-            self.answered.push(Item {
-                ticket,
-                work: Arc::clone(&outside.job.work),
-                task: Task::Finish(answer),
-            });
+            let work = Arc::clone(&outside.job.work);
+            let task = match (outside.job.kind, self.handlers.get(&work.activity), answer) {
+                // It has prepared; now it runs. If it has failed to, that is its answer.
+                (Kind::Prepared, Some(Handler::Local(handler)), Answer::Done(_)) => {
+                    Task::Run(Arc::clone(handler))
+                }
+                (_, _, answer) => Task::Finish(answer),
+            };
+            self.answered.push(Item { ticket, work, task });
         }
     }
 
@@ -384,7 +388,7 @@ impl Bench {
     /// Decides what follows from the inputs so far. To be called after every handful of inputs, and at [`Bench::wake_at_ms`].
     pub(super) fn turn(&mut self, now_ms: i64) -> Vec<Effect> {
         self.seek(now_ms);
-        self.next_batch();
+        self.next_batch(now_ms);
         self.beat(now_ms);
         self.ship(now_ms);
         self.let_go();
@@ -420,7 +424,7 @@ impl Bench {
         self.effects.extend(due.map(Effect::Seek));
     }
 
-    fn next_batch(&mut self) {
+    fn next_batch(&mut self, now_ms: i64) {
         if self.batch_running {
             return;
         }
@@ -434,12 +438,12 @@ impl Bench {
             };
             let ticket = self.next_ticket;
             self.next_ticket += 1;
-            items.push(Item {
-                ticket,
-                work: Arc::clone(&job.work),
-                task,
-            });
+            let (work, kind) = (Arc::clone(&job.work), job.kind);
             self.at_work.insert(ticket, job);
+            match kind {
+                Kind::Prepared => self.go(ticket, work, now_ms),
+                Kind::Local | Kind::External => items.push(Item { ticket, work, task }),
+            }
         }
         if !items.is_empty() {
             self.batch_running = true;

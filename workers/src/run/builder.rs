@@ -96,6 +96,7 @@ impl WorkerBuilder {
             .all()
             .map(|(activity, handler)| {
                 let kind = match handler {
+                    Handler::Local(handler) if handler.prepares() => Kind::Prepared,
                     Handler::Local(_) => Kind::Local,
                     Handler::External(_) => Kind::External,
                 };

@@ -62,6 +62,25 @@ impl RunningWorker {
         Ok(self.counters.snapshot())
     }
 
+    /// Lets it work until `end`, then drains it; waits for both.
+    ///
+    /// # Errors
+    ///
+    /// If it ended for another reason.
+    pub async fn until(mut self, end: impl Future<Output = ()>) -> Result<Stats, WorkerError> {
+        if let Some(mut task) = self.task.take() {
+            let ended = tokio::select! {
+                ended = &mut task => ended,
+                () = end => {
+                    self.drain();
+                    task.await
+                }
+            };
+            ended.map_err(|_| WorkerError::Panicked)??;
+        }
+        Ok(self.counters.snapshot())
+    }
+
     /// What it has counted so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -296,10 +315,11 @@ impl Shell {
     }
 
     fn go(&mut self, ticket: u64, work: Arc<crate::work::Work>) {
-        let Some(Handler::External(handler)) = self.handlers.get(&work.activity) else {
-            return;
+        let answering = match self.handlers.get(&work.activity) {
+            Some(Handler::External(handler)) => Arc::clone(handler).call(Arc::clone(&work)),
+            Some(Handler::Local(handler)) => Arc::clone(handler).call_prepare(Arc::clone(&work)),
+            None => return,
         };
-        let answering = Arc::clone(handler).call(Arc::clone(&work));
         let inputs = self.links.inputs.clone();
         self.outside.spawn(async move {
             let answer = Caught::new(answering, &work).await;

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::model::{
-    Definition, Do, OnFailure, OtherUndo, Retry, StartRule, Step, Undo, Verb,
-};
+use super::model::{Definition, Do, OnFailure, OtherUndo, Retry, StartRule, Step, Undo, Verb};
 use crate::expression::{Expression, Template};
 
 /// Changes when the same structure would be written down differently.

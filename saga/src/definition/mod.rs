@@ -10,8 +10,10 @@
 //! | `check.rs` | what must hold before a definition is run |
 //! | `hash.rs` | the name of a structure |
 //! | `diagnostic.rs`, `place.rs` | what is wrong, and where |
+//! | `codes.rs` | what each code of a diagnostic means |
 
 mod check;
+mod codes;
 mod diagnostic;
 mod hash;
 mod model;
@@ -23,5 +25,6 @@ mod yaml;
 
 pub mod limits;
 
+pub use codes::{CODES, Code, explain};
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::*;

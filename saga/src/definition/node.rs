@@ -59,12 +59,18 @@ impl Node {
             let span = error.location().map(span_of).unwrap_or_default();
             let error = error.without_snippet();
             let message = plain(&error.to_string());
-            match error {
-                serde_saphyr::Error::DuplicateMappingKey { .. } => {
-                    YamlError::DuplicateKey { message, span }
-                }
-                serde_saphyr::Error::Budget { .. } => YamlError::TooLarge(message),
-                _ => YamlError::Syntax { message, span },
+            if let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error {
+                let message = match key {
+                    Some(key) => format!("`{key}` is written twice"),
+                    None => "a key is written twice".to_owned(),
+                };
+                YamlError::DuplicateKey { message, span }
+            } else if matches!(error, serde_saphyr::Error::Budget { .. }) {
+                YamlError::TooLarge(format!(
+                    "more than one document, {YAML_DEPTH_MAX} levels or {YAML_NODES_MAX} values ({message})"
+                ))
+            } else {
+                YamlError::Syntax { message, span }
             }
         })
     }
@@ -119,7 +125,7 @@ fn span_of(location: Location) -> Span {
     Span {
         line: small(location.line()),
         column: small(location.column()),
-        len: small(location.span().len().into()),
+        len: small(location.span().len()),
     }
 }
 

@@ -36,6 +36,11 @@ impl Places {
         self.spans.insert(place.into(), span);
     }
 
+    /// Whether a part stands in the text itself.
+    pub(super) fn has(&self, place: &str) -> bool {
+        self.spans.contains_key(place)
+    }
+
     /// The stretch of a part, or of the smallest known part around it.
     pub(super) fn span(&self, place: &str) -> Span {
         let mut place = place;
@@ -97,7 +102,10 @@ impl Places {
             .take(span.len)
             .collect();
         let quote = usize::from(written.starts_with(['"', '\'']));
-        if written.starts_with(['|', '>']) || written.contains('\\') || offset + quote >= written.chars().count() {
+        if written.starts_with(['|', '>'])
+            || written.contains('\\')
+            || offset + quote >= written.chars().count()
+        {
             return span;
         }
         Span {

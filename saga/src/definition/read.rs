@@ -97,7 +97,14 @@ impl<'n> Fields<'n> {
 
 impl Reader<'_> {
     fn definition(&mut self, root: &Node) -> Definition {
-        self.places.put("", Span { line: root.span.line, column: root.span.column, len: 1 });
+        self.places.put(
+            "",
+            Span {
+                line: root.span.line,
+                column: root.span.column,
+                len: 1,
+            },
+        );
         let mut definition = Definition {
             name: String::new(),
             hash: String::new(),
@@ -119,7 +126,9 @@ impl Reader<'_> {
             self.defaults = self.defaults(defaults);
         }
         if let Some(node) = self.required(&fields, "saga") {
-            definition.name = self.text(node, "saga", "the name of the saga").unwrap_or_default();
+            definition.name = self
+                .text(node, "saga", "the name of the saga")
+                .unwrap_or_default();
         }
         if let Some(node) = fields.get("start") {
             definition.start = self.start_rules(node);
@@ -136,7 +145,9 @@ impl Reader<'_> {
         if let Some(node) = self.required(&fields, "steps") {
             definition.steps = self.steps(node);
         }
-        definition.output = fields.get("output").map(|node| self.template(node, "output"));
+        definition.output = fields
+            .get("output")
+            .map(|node| self.template(node, "output"));
         definition
     }
 
@@ -167,7 +178,10 @@ impl Reader<'_> {
             self.error(
                 "BS0102",
                 node.span,
-                format!("{} start rules, and at most {START_RULES_MAX} are allowed", rules.len()),
+                format!(
+                    "{} start rules, and at most {START_RULES_MAX} are allowed",
+                    rules.len()
+                ),
             );
             return Vec::new();
         }
@@ -222,7 +236,11 @@ impl Reader<'_> {
             return Vec::new();
         };
         if steps.is_empty() {
-            self.error("BS0104", node.span, "a definition has at least one step".to_owned());
+            self.error(
+                "BS0104",
+                node.span,
+                "a definition has at least one step".to_owned(),
+            );
         }
         if steps.len() > STEPS_MAX {
             self.error(
@@ -252,13 +270,25 @@ impl Reader<'_> {
             let verb = key.text().unwrap_or_default();
             self.push(
                 self.places
-                    .error("BS0107", key.span, format!("the verb `{verb}` is not available yet"))
+                    .error(
+                        "BS0107",
+                        key.span,
+                        format!("the verb `{verb}` is not available yet"),
+                    )
                     .with_help("`do` is: it asks the workers of an activity"),
             );
             return None;
         }
         let known = [
-            "id", "when", "on_failure", "do", "with", "undo", "timeout", "retry", "pivot",
+            "id",
+            "when",
+            "on_failure",
+            "do",
+            "with",
+            "undo",
+            "timeout",
+            "retry",
+            "pivot",
         ];
         let fields = self.fields(node, "a step", &known)?;
         let Some((verb, activity)) = verbs.first() else {
@@ -395,7 +425,10 @@ impl Reader<'_> {
                 "`on_failure` is neither `ignore` nor `park`".to_owned(),
             )
         };
-        self.push(diagnostic.with_help("leave it out and the saga turns back; or write `ignore` or `park`"));
+        self.push(
+            diagnostic
+                .with_help("leave it out and the saga turns back; or write `ignore` or `park`"),
+        );
         OnFailure::TurnBack
     }
 
@@ -444,7 +477,11 @@ impl Reader<'_> {
         if matches!(node.yaml, Yaml::Map(_)) {
             self.push(
                 self.places
-                    .error("BS0107", node.span, "a timeout in parts is not available yet".to_owned())
+                    .error(
+                        "BS0107",
+                        node.span,
+                        "a timeout in parts is not available yet".to_owned(),
+                    )
                     .with_help("write one duration: how long an attempt may go without an answer"),
             );
             return None;
@@ -492,7 +529,9 @@ impl Reader<'_> {
         self.places.put(place, node.span);
         let number = match &node.yaml {
             Yaml::Number(number) => number.as_u64(),
-            Yaml::Text(text) => text.strip_suffix('%').and_then(|text| text.trim().parse().ok()),
+            Yaml::Text(text) => text
+                .strip_suffix('%')
+                .and_then(|text| text.trim().parse().ok()),
             Yaml::Null | Yaml::Bool(_) | Yaml::List(_) | Yaml::Map(_) => None,
         };
         let percent = number
@@ -501,7 +540,11 @@ impl Reader<'_> {
         if percent.is_none() {
             self.push(
                 self.places
-                    .error("BS0110", node.span, "`jitter` is not a percentage".to_owned())
+                    .error(
+                        "BS0110",
+                        node.span,
+                        "`jitter` is not a percentage".to_owned(),
+                    )
                     .with_help("write a whole number from 0 to 100"),
             );
         }

@@ -36,7 +36,8 @@ pub(super) fn range_ms(text: &str) -> Result<(u64, u64), String> {
 }
 
 /// What to write instead of what is no duration.
-pub(super) const DURATION_HELP: &str = "write a number and one of ms, s, m, h, d: `200ms`, `5s`, `10m`, `2h`, `3d`";
+pub(super) const DURATION_HELP: &str =
+    "write a number and one of ms, s, m, h, d: `200ms`, `5s`, `10m`, `2h`, `3d`";
 
 /// Why a name of a saga or activity is refused.
 pub(super) fn refuse_kebab(name: &str) -> Option<String> {
@@ -71,8 +72,27 @@ fn refuse_name(name: &str, joint: char, case: &str, example: &str) -> Option<Str
 
 /// CEL cannot read these after a point.
 const RESERVED: [&str; 21] = [
-    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in",
-    "let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
 ];
 
 /// Why the name of a topic is refused. Topics that start sagas are others' and named as Kafka
@@ -140,7 +160,18 @@ mod tests {
         ] {
             assert_eq!(duration_ms(text), Ok(ms), "{text}");
         }
-        for text in ["", "5", "s", "5 s", "-5s", "1.5s", "5sec", "1h30m", "3651d", "99999999999999999999s"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            "-5s",
+            "1.5s",
+            "5sec",
+            "1h30m",
+            "3651d",
+            "99999999999999999999s",
+        ] {
             assert!(duration_ms(text).is_err(), "{text}");
         }
     }

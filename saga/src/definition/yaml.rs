@@ -107,10 +107,17 @@ fn no_yaml(places: &Places, error: YamlError) -> Diagnostic {
     places.error(code, if span.line == 0 { TOP } else { span }, message)
 }
 
+/// In the order of the text, once each. Errors go before warnings where not all can be shown.
 fn sorted(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column, diagnostic.code));
-    let more = found.len().saturating_sub(DIAGNOSTICS_MAX);
+    let all = found.len();
+    found.sort_by_key(|diagnostic| diagnostic.severity);
     found.truncate(DIAGNOSTICS_MAX);
+    let more = all - found.len();
+    found.sort_by(|a, b| {
+        (a.line, a.column, a.code, &a.message).cmp(&(b.line, b.column, b.code, &b.message))
+    });
+    // A default that is wrong is found wrong in each step that takes it.
+    found.dedup();
     if more > 0
         && let Some(last) = found.last_mut()
     {

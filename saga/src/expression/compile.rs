@@ -111,6 +111,21 @@ impl Expression {
         };
         one.into_iter().chain(many.iter().map(|slot| &slot.path))
     }
+
+    /// Whether it is ready for a step without an output: it asks for it with `has`, compares the
+    /// whole of it, or reads only what may be missing (`steps.check_fraud.?score`).
+    pub fn is_careful_with(&self, step: &str) -> bool {
+        let of_step = |path: &Path| matches!(&path.root, Root::Step(id) if id.as_str() == step);
+        let ready = |path: &Path| path.segments.is_empty() || path.optional_from == Some(0);
+        match &self.0.program {
+            Program::Path(path) => !of_step(path) || ready(path),
+            Program::Cel { slots, .. } => {
+                let mut slots = slots.iter().filter(|slot| of_step(&slot.path)).peekable();
+                slots.peek().is_none()
+                    || slots.any(|slot| slot.kind == SlotKind::IsThere || ready(&slot.path))
+            }
+        }
+    }
 }
 
 impl PartialEq for Expression {
@@ -174,6 +189,12 @@ fn syntax_error(source: &str, errors: &cel::ParseErrors) -> ExpressionError {
     };
     let message = error.msg.trim();
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
+    // What follows is a list of the parser's tokens.
+    let message = message.split(" expecting ").next().unwrap_or(message);
+    let message = match message {
+        "mismatched input '<EOF>'" => "it ends too early",
+        other => other,
+    };
     let (line, column) = error.pos;
     let offset = usize::try_from(line - 1).ok().and_then(|line| {
         let before: usize = source
@@ -181,7 +202,9 @@ fn syntax_error(source: &str, errors: &cel::ParseErrors) -> ExpressionError {
             .take(line)
             .map(|line| line.chars().count())
             .sum();
-        usize::try_from(column - 1).ok().map(|column| before + column)
+        usize::try_from(column - 1)
+            .ok()
+            .map(|column| before + column)
     });
     let reason = format!("not a CEL expression: {}", message.replace('\n', " "));
     match offset {
@@ -345,9 +368,56 @@ fn is_root(name: &str) -> bool {
 fn is_type(name: &str) -> bool {
     matches!(
         name,
-        "bool" | "int" | "uint" | "double" | "string" | "bytes" | "list" | "map" | "null_type"
-            | "type" | "dyn" | "optional_type"
+        "bool"
+            | "int"
+            | "uint"
+            | "double"
+            | "string"
+            | "bytes"
+            | "list"
+            | "map"
+            | "null_type"
+            | "type"
+            | "dyn"
+            | "optional_type"
     )
+}
+
+/// Every function that CEL has here; macros are gone when a tree is bound.
+pub(super) const FUNCTIONS: [&str; 20] = [
+    "bool",
+    "bytes",
+    "contains",
+    "double",
+    "dyn",
+    "endsWith",
+    "hasValue",
+    "int",
+    "matches",
+    "optional.none",
+    "optional.of",
+    "optional.ofNonZeroValue",
+    "or",
+    "orValue",
+    "size",
+    "startsWith",
+    "string",
+    "type",
+    "uint",
+    "value",
+];
+
+/// Refuses a call that could only fail. Operators are called by names that no source can hold.
+fn known_function(name: &str) -> Result<(), ExpressionError> {
+    let is_operator = !name
+        .chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+    if is_operator || FUNCTIONS.contains(&name) {
+        return Ok(());
+    }
+    Err(ExpressionError::new(format!(
+        "there is no function `{name}`"
+    )))
 }
 
 /// Puts slots in the place of fixed paths.
@@ -386,24 +456,31 @@ impl Binder {
                 self.bind(&mut select.operand)
             }
             Expr::Call(call) => {
-                if let Some(target) = &mut call.target {
+                let is_namespace = |target: &IdedExpr| matches!(&target.expr, Expr::Ident(name) if name == "optional");
+                match &mut call.target {
                     // `optional.of(x)` is a function of a namespace.
-                    if !matches!(&target.expr, Expr::Ident(name) if name == "optional") {
+                    Some(target) if is_namespace(target) => {
+                        known_function(&format!("optional.{}", call.func_name))?;
+                    }
+                    Some(target) => {
+                        known_function(&call.func_name)?;
                         self.bind(target)?;
                     }
+                    None => known_function(&call.func_name)?,
                 }
                 call.args.iter_mut().try_for_each(|arg| self.bind(arg))
             }
             Expr::List(list) => list.elements.iter_mut().try_for_each(|e| self.bind(e)),
-            Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| {
-                match &mut entry.expr {
+            Expr::Map(map) => map
+                .entries
+                .iter_mut()
+                .try_for_each(|entry| match &mut entry.expr {
                     EntryExpr::MapEntry(entry) => {
                         self.bind(&mut entry.key)?;
                         self.bind(&mut entry.value)
                     }
                     EntryExpr::StructField(field) => self.bind(&mut field.value),
-                }
-            }),
+                }),
             Expr::Comprehension(comprehension) => {
                 self.bind(&mut comprehension.iter_range)?;
                 self.bind(&mut comprehension.accu_init)?;
@@ -538,10 +615,7 @@ fn spend(step: &mut IdedExpr, variable: &str, accumulator: &str) {
         None => step,
     };
     let inner = std::mem::take(paid);
-    let pay = node(call(
-        SPEND,
-        vec![node(Expr::Ident(variable.to_owned()))],
-    ));
+    let pay = node(call(SPEND, vec![node(Expr::Ident(variable.to_owned()))]));
     *paid = node(call(
         operators::CONDITIONAL,
         vec![pay, inner, node(Expr::Literal(LiteralValue::Null))],

@@ -137,9 +137,7 @@ impl<'a> Lookup<'_, 'a> {
 
     /// Why the tree could not read something.
     fn reason(&self, slot: usize) -> Option<String> {
-        self.slots
-            .get(slot)
-            .and_then(|slot| self.find(slot).err())
+        self.slots.get(slot).and_then(|slot| self.find(slot).err())
     }
 }
 
@@ -151,7 +149,7 @@ impl VariableResolver for Lookup<'_, '_> {
             .get(position)?
             .get_or_init(|| self.find(slot).ok())
             .as_deref()
-            .map(|value| CowVal::Borrowed(value))
+            .map(CowVal::Borrowed)
     }
 }
 
@@ -202,7 +200,10 @@ fn tell(error: &ExecutionError) -> String {
         ExecutionError::NoSuchKey(name) => format!("there is no field `{name}`"),
         ExecutionError::UndeclaredReference(name) => format!("`{name}` is not known"),
         ExecutionError::FunctionError { function, message } if function == SPEND => message.clone(),
-        ExecutionError::FunctionError { function, message } => format!("`{function}`: {message}"),
+        ExecutionError::FunctionError { function, message } => {
+            let words: Vec<&str> = message.split_whitespace().collect();
+            format!("`{function}`: {}", words.join(" "))
+        }
         ExecutionError::UnsupportedTargetType { target } => {
             format!("this cannot be done with a {}", kind(target))
         }
@@ -213,9 +214,9 @@ fn tell(error: &ExecutionError) -> String {
         ExecutionError::UnexpectedType { got, want } => format!("expected {want}, got {got}"),
         ExecutionError::NoSuchOverload(overload) => {
             let function = overload.function();
-            let name = function.trim_matches('_').trim_start_matches('@');
             format!(
-                "`{name}` is not defined for ({})",
+                "`{}` is not defined for ({})",
+                symbol(function),
                 overload.argument_types().join(", ")
             )
         }
@@ -223,7 +224,11 @@ fn tell(error: &ExecutionError) -> String {
             format!("a {} cannot be compared with a {}", kind(left), kind(right))
         }
         ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
-            format!("`{operator}` is not defined for ({}, {})", kind(left), kind(right))
+            format!(
+                "`{operator}` is not defined for ({}, {})",
+                kind(left),
+                kind(right)
+            )
         }
         ExecutionError::UnsupportedIndex(index, value) => {
             format!("a {} cannot be an index of a {}", kind(index), kind(value))
@@ -231,7 +236,11 @@ fn tell(error: &ExecutionError) -> String {
         ExecutionError::DivisionByZero(_) => "a division by zero".to_owned(),
         ExecutionError::RemainderByZero(_) => "a remainder by zero".to_owned(),
         ExecutionError::Overflow(operator, left, right) => {
-            format!("`{operator}` overflows for ({}, {})", kind(left), kind(right))
+            format!(
+                "`{operator}` overflows for ({}, {})",
+                kind(left),
+                kind(right)
+            )
         }
         ExecutionError::IndexOutOfBounds(index) => {
             format!("there is no element {}", kind(index))
@@ -242,5 +251,18 @@ fn tell(error: &ExecutionError) -> String {
         }
         ExecutionError::MissingArgumentOrTarget => "an argument is missing".to_owned(),
         _ => "the expression cannot be evaluated".to_owned(),
+    }
+}
+
+/// An operator as it is written.
+fn symbol(function: &str) -> &str {
+    match function {
+        "add" => "+",
+        "sub" => "-",
+        "mul" => "*",
+        "div" => "/",
+        "rem" => "%",
+        "_[_]" => "[]",
+        other => other.trim_matches('_').trim_start_matches('@'),
     }
 }

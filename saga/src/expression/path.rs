@@ -73,12 +73,9 @@ impl Path {
         let Some((last, before)) = self.segments.split_last() else {
             return match &self.root {
                 Root::Step(id) => Ok(scope.steps.output(id).is_some()),
-                Root::Event
-                | Root::Key
-                | Root::Vars
-                | Root::Now
-                | Root::Result
-                | Root::Failure => self.root.find(scope).map(|_| true),
+                Root::Event | Root::Key | Root::Vars | Root::Now | Root::Result | Root::Failure => {
+                    self.root.find(scope).map(|_| true)
+                }
             };
         };
         let holder = Self {
@@ -152,7 +149,11 @@ impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.root)?;
         for (n, segment) in self.segments.iter().enumerate() {
-            let mark = if self.optional_from == Some(n) { "?" } else { "" };
+            let mark = if self.optional_from == Some(n) {
+                "?"
+            } else {
+                ""
+            };
             match segment {
                 Segment::Field(name) if is_identifier(name) => write!(f, ".{mark}{name}")?,
                 Segment::Field(name) => write!(f, "[{mark}{name:?}]")?,
@@ -228,9 +229,7 @@ impl Segment {
     fn of<'v>(&self, value: Cow<'v, Value>) -> Result<Cow<'v, Value>, Missing> {
         match value {
             Cow::Borrowed(value) => match (self, value) {
-                (Self::Field(name), Value::Object(fields)) => {
-                    fields.get(name).map(Cow::Borrowed)
-                }
+                (Self::Field(name), Value::Object(fields)) => fields.get(name).map(Cow::Borrowed),
                 (Self::Index(index), Value::Array(items)) => usize::try_from(*index)
                     .ok()
                     .and_then(|index| items.get(index))

@@ -33,7 +33,9 @@ pub(super) fn guard(source: &str) -> Result<(), ExpressionError> {
                 operators += 1;
                 if operators > OPERATOR_CHARS_MAX {
                     return Err(ExpressionError::at(
-                        format!("the expression has more than {OPERATOR_CHARS_MAX} characters of operators"),
+                        format!(
+                            "the expression has more than {OPERATOR_CHARS_MAX} characters of operators"
+                        ),
                         offset,
                     ));
                 }

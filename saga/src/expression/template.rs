@@ -114,7 +114,10 @@ impl Template {
                 .iter()
                 .map(|(name, field)| {
                     let value = field.evaluate(scope);
-                    Ok((name.clone(), value.map_err(|e| within(e, &format!(".{name}")))?))
+                    Ok((
+                        name.clone(),
+                        value.map_err(|e| within(e, &format!(".{name}")))?,
+                    ))
                 })
                 .collect::<Result<_, _>>()
                 .map(Value::Object),

@@ -1,7 +1,6 @@
 //! Between JSON and CEL.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use cel::common::types::{
     CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt,
@@ -46,9 +45,7 @@ fn list<'v>(items: impl Iterator<Item = Cow<'v, Value>>) -> Box<dyn Val + 'v> {
     clippy::disallowed_types,
     reason = "CEL's map is one; comprehensions go through its keys in order (see `IN_ORDER`)"
 )]
-fn object<'v>(
-    fields: impl Iterator<Item = (CelString<'v>, Cow<'v, Value>)>,
-) -> Box<dyn Val + 'v> {
+fn object<'v>(fields: impl Iterator<Item = (CelString<'v>, Cow<'v, Value>)>) -> Box<dyn Val + 'v> {
     let fields: std::collections::HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> = fields
         .map(|(name, field)| (CelMapKey::String(name), to_cel(field)))
         .collect();
@@ -132,7 +129,12 @@ fn convert(value: &cel::Value, room: &mut usize) -> Result<Value, String> {
             },
             None => return Err("the result has no JSON".to_owned()),
         },
-        _ => return Err(format!("the result is a {}, which has no JSON", value.type_of())),
+        _ => {
+            return Err(format!(
+                "the result is a {}, which has no JSON",
+                value.type_of()
+            ));
+        }
     })
 }
 
@@ -178,19 +180,14 @@ pub(super) fn cost(value: &cel::Value) -> u64 {
 
 /// What a value is, for a message: never its contents, which have no order in a map.
 pub(super) fn kind(value: &cel::Value) -> String {
-    let mut text = String::new();
-    let scalar = matches!(
-        value,
-        cel::Value::Int(_) | cel::Value::UInt(_) | cel::Value::Float(_) | cel::Value::Bool(_)
-    );
-    let _ = write!(text, "{}", value.type_of());
-    if scalar {
-        let _ = match value {
-            cel::Value::Int(int) => write!(text, " {int}"),
-            cel::Value::UInt(uint) => write!(text, " {uint}"),
-            cel::Value::Float(double) => write!(text, " {double}"),
-            _ => Ok(()),
-        };
+    let kind = value.type_of();
+    if let cel::Value::Int(int) = value {
+        format!("{kind} {int}")
+    } else if let cel::Value::UInt(uint) = value {
+        format!("{kind} {uint}")
+    } else if let cel::Value::Float(double) = value {
+        format!("{kind} {double}")
+    } else {
+        kind.to_string()
     }
-    text
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Places orders on a topic as a service outside of Backstitch would: confluent-kafka, fastavro, and the schema's file.
 
-A share of the orders carries a marker that makes one step, chosen at random, answer otherwise than *done*. The same seed places
-the same orders. Ends when every order is acknowledged, and prints one JSON object: how many were sent, and how many were marked
-for each step.
+A share of the orders is marked: `fail_at` names an activity, chosen at random, and `fail_how` what its reference worker then does.
+The same seed places the same orders. Ends when every order is acknowledged, and prints one JSON object: how many were sent, how
+many were marked for each activity, and how many of all must end compensated.
 """
 
 import argparse
@@ -36,27 +36,45 @@ def parse_arguments():
         default="check-fraud,reserve-stock,charge-payment,ship-order",
         help="the activities that a marker may name",
     )
-    parser.add_argument("--fail-how", default="refuse", help="what markers may ask for: refuse, fail, hang")
+    parser.add_argument(
+        "--fail-how",
+        default="refuse,fail_always",
+        help="what a marker may ask for: refuse; fail (twice, then done); fail_always; hang (once, then done)",
+    )
+    parser.add_argument("--value", choices=("avro", "json"), default="avro", help="how events are written")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=0.0, help="orders a second; 0: as fast as it goes")
     return parser.parse_args()
 
 
-def framing(schema):
-    """Returns the single-object header: C3 01 and the schema's CRC-64-AVRO fingerprint, low byte first."""
-    return b"\xc3\x01" + bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+def encoder(args):
+    """Returns what turns an order into a record's value."""
+    if args.value == "json":
+        return lambda order: json.dumps(order).encode()
+    text = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    if args.fail_rate > 0 and not {"fail_at", "fail_how"} <= {field["name"] for field in text["fields"]}:
+        sys.exit(f"order_producer: {SCHEMA} has no fields fail_at and fail_how: mark orders with --value json")
+    # The single-object frame: C3 01 and the schema's CRC-64-AVRO fingerprint, low byte first.
+    frame = b"\xc3\x01" + bytes.fromhex(fingerprint(to_parsing_canonical_form(text), "CRC-64-AVRO"))
+    schema = fastavro.parse_schema(text)
+
+    def encode(order):
+        value = io.BytesIO()
+        value.write(frame)
+        fastavro.schemaless_writer(value, schema, order)
+        return value.getvalue()
+
+    return encode
 
 
 def make_order(args, number, chance):
-    """Returns an order and the activity that it is marked for, if any."""
-    marked = chance.choice(args.fail_at.split(",")) if chance.random() < args.fail_rate else None
-    customer = f"customer-{chance.randrange(1000)}"
-    if marked:
-        customer += f" {chance.choice(args.fail_how.split(','))}:{marked}"
+    """Returns the order of this number; every draw is made whether it is needed or not, so that rates change marks alone."""
+    is_marked = chance.random() < args.fail_rate
+    fail_at, fail_how = chance.choice(args.fail_at.split(",")), chance.choice(args.fail_how.split(","))
     order = {
         "type": "OrderPlaced",
         "order_id": f"{args.name}-{args.seed}-{number}",
-        "customer_id": customer,
+        "customer_id": f"customer-{chance.randrange(1000)}",
         "total": chance.randrange(100, 50_000),
         "currency": "EUR",
         "lines": [
@@ -65,13 +83,12 @@ def make_order(args, number, chance):
         "address": {"street": "Main Street 1", "city": "Springfield", "country": chance.choice(COUNTRIES)},
         "placed_at_ms": int(time.time() * 1000),
     }
-    return order, marked
+    return order | {"fail_at": fail_at, "fail_how": fail_how} if is_marked else order
 
 
 def main():
     args = parse_arguments()
-    text = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    header, schema = framing(text), fastavro.parse_schema(text)
+    encode = encoder(args)
     lost = []
     # Nothing is dropped while a broker is away, and a repeated send is written once. Keys lie where Java's clients put them.
     producer = Producer(
@@ -82,6 +99,8 @@ def main():
             "message.timeout.ms": 0,
             "partitioner": "murmur2_random",
             "compression.type": "lz4",
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 2,  # A broker that is away is expected here.
         }
     )
 
@@ -90,28 +109,27 @@ def main():
             lost.append(f"{message.key().decode()}: {error}")
 
     chance = random.Random(args.seed)
-    failed_at = collections.Counter()
+    failed_at, compensated = collections.Counter(), 0
     began = time.monotonic()
     for sent in range(args.orders):
         if args.rate > 0:
             # Serves acknowledgements until the order is due.
             while (early := began + sent / args.rate - time.monotonic()) > 0:
                 producer.poll(early)
-        order, marked = make_order(args, args.first + sent, chance)
-        failed_at.update([marked] if marked else [])
-        value = io.BytesIO()
-        fastavro.schemaless_writer(value, schema, order)
+        order = make_order(args, args.first + sent, chance)
+        if "fail_at" in order:
+            failed_at[order["fail_at"]] += 1
+            compensated += order["fail_how"] in ("refuse", "fail_always")
         while True:
             try:
-                producer.produce(
-                    args.topic, header + value.getvalue(), order["order_id"], on_delivery=acknowledged
-                )
+                producer.produce(args.topic, encode(order), order["order_id"], on_delivery=acknowledged)
                 break
             except BufferError:  # The queue is full: let some arrive.
                 producer.poll(0.1)
         producer.poll(0)
     producer.flush()
-    print(json.dumps({"sent": args.orders - len(lost), "failed_at": dict(sorted(failed_at.items()))}))
+    sent = args.orders - len(lost)
+    print(json.dumps({"sent": sent, "failed_at": dict(sorted(failed_at.items())), "compensated": compensated}))
     for why in lost:
         print(f"order_producer: not acknowledged: {why}", file=sys.stderr)
     return 1 if lost else 0

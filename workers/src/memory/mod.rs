@@ -10,6 +10,9 @@ mod sqlite;
 mod transaction;
 mod volatile;
 
+#[cfg(test)]
+mod conformance;
+
 use std::future::Future;
 
 pub use entry::{Entry, MemoryError, Remembered};

@@ -242,8 +242,81 @@ fn be_i64(bytes: &[u8], at: usize) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A batch of empty records with these timestamps, as a client would write it.
+    pub(crate) fn sample(producer_id: i64, epoch: i16, sequence: i32, timestamps: &[i64]) -> Bytes {
+        let count = i32::try_from(timestamps.len()).unwrap();
+        let mut covered = BytesMut::new();
+        covered.put_i16(if producer_id >= 0 && epoch > 0 {
+            0x10
+        } else {
+            0
+        });
+        covered.put_i32(count - 1);
+        covered.put_i64(timestamps[0]);
+        covered.put_i64(*timestamps.iter().max().unwrap());
+        covered.put_i64(producer_id);
+        covered.put_i16(epoch);
+        covered.put_i32(sequence);
+        covered.put_i32(count);
+        for (index, timestamp) in timestamps.iter().enumerate() {
+            // Length 6, attributes, time as one byte, offset, no key, no value, no headers.
+            let zigzag = |value: i64| u8::try_from(value << 1).unwrap();
+            let time = zigzag(timestamp - timestamps[0]);
+            let offset = zigzag(i64::try_from(index).unwrap());
+            covered.extend_from_slice(&[6 << 1, 0, time, offset, 1, 1, 0]);
+        }
+        let mut batch = BytesMut::new();
+        batch.put_i64(0);
+        batch.put_i32(i32::try_from(covered.len()).unwrap() + 9);
+        batch.put_i32(-1);
+        batch.put_u8(2);
+        batch.put_u32(crc32c::crc32c(&covered));
+        batch.extend_from_slice(&covered);
+        batch.freeze()
+    }
+
+    #[test]
+    fn a_clients_batch_is_taken_whole() {
+        let header = BatchHeader::parse(&sample(9, 0, 5, &[100, 110, 105])).unwrap();
+        assert_eq!(
+            (
+                header.producer_id,
+                header.base_sequence,
+                header.last_sequence()
+            ),
+            (9, 5, 7)
+        );
+        assert_eq!(header.max_timestamp, 110);
+    }
+
+    #[test]
+    fn a_placed_batch_keeps_its_checksum() {
+        let batch = placed(&sample(-1, -1, -1, &[100, 101]), 77);
+        assert_eq!(be_i64(&batch, 0), 77);
+        assert!(BatchHeader::parse(&batch).is_ok());
+    }
+
+    #[test]
+    fn two_batches_at_once_are_refused() {
+        let one = sample(-1, -1, -1, &[100]);
+        let two = [&one[..], &one[..]].concat();
+        assert!(matches!(
+            BatchHeader::parse(&two),
+            Err(BatchError::Invalid(_))
+        ));
+    }
+
+    #[test]
+    fn a_time_is_found_record_by_record() {
+        let batch = placed(&sample(-1, -1, -1, &[100, 110, 105, 120]), 50);
+        assert_eq!(first_at_or_after(&batch, 99), Some((50, 100)));
+        assert_eq!(first_at_or_after(&batch, 101), Some((51, 110)));
+        assert_eq!(first_at_or_after(&batch, 111), Some((53, 120)));
+        assert_eq!(first_at_or_after(&batch, 121), None);
+    }
 
     #[test]
     fn a_changed_byte_is_corrupt() {

@@ -208,10 +208,9 @@ impl Broker {
         let synonyms = request.include_synonyms;
         let results = request.resources.into_iter().map(|resource| {
             let wanted = |name: &str| {
-                resource
-                    .configuration_keys
-                    .as_ref()
-                    .is_none_or(|keys| keys.iter().any(|key| key.as_str() == name))
+                resource.configuration_keys.as_ref().is_none_or(|keys| {
+                    keys.is_empty() || keys.iter().any(|key| key.as_str() == name)
+                })
             };
             let result =
                 DescribeConfigsResult::default().with_resource_type(resource.resource_type);

@@ -24,6 +24,8 @@ mod fetch;
 mod group;
 mod group_admin;
 mod group_member;
+#[cfg(test)]
+mod group_tests;
 mod ledger;
 mod list_offsets;
 mod membership;
@@ -32,6 +34,8 @@ mod offsets;
 mod partition;
 mod produce;
 mod protocol;
+#[cfg(test)]
+mod protocol_tests;
 mod sequence;
 mod server;
 mod storage;

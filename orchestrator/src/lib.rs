@@ -2,4 +2,5 @@
 //!
 //! Inside, imports go one way: `cli` → `engine` → `store`.
 
+pub mod engine;
 pub mod store;

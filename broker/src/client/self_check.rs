@@ -176,3 +176,33 @@ fn same(found: &str, expected: &str) -> bool {
             .parse::<f64>()
             .is_ok_and(|found| expected.parse::<f64>() == Ok(found))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn what_was_not_built_in_is_named_before_any_broker_is_asked() {
+        for (key, value, feature) in [
+            ("security.protocol", "SASL_SSL", "ssl"),
+            ("ssl.ca.location", "/ca.pem", "ssl"),
+            ("sasl.mechanism", "SCRAM-SHA-512", "sasl_scram"),
+            ("sasl.mechanisms", "GSSAPI", "sasl_gssapi"),
+        ] {
+            let error = self_check(&KafkaConfig::new("127.0.0.1:1").with(key, value)).unwrap_err();
+            let BrokerError::NotBuiltIn { feature: named, .. } = error else {
+                panic!("{key}={value}: {error:?}")
+            };
+            assert_eq!(named, feature);
+        }
+    }
+
+    #[test]
+    fn every_fixed_setting_is_in_force() {
+        for role in [Role::Producer, Role::Consumer, Role::Admin] {
+            let settings = in_force(&KafkaConfig::new("127.0.0.1:1"), role, &[]).unwrap();
+            assert_eq!(settings.len(), settings::defaults(role).count(), "{role:?}");
+        }
+    }
+}

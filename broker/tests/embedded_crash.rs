@@ -1,5 +1,10 @@
 //! The embedded broker when its process is killed, and when its file refuses.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test's own tools too, a failure is the test's"
+)]
+
 mod embedded_support;
 
 use std::io::{BufRead, BufReader};

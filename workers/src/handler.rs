@@ -43,6 +43,26 @@ pub trait External: Send + Sync + 'static {
     fn handle(&self, work: &Work) -> impl Future<Output = Answer> + Send;
 }
 
+impl<H: Local> Local for Arc<H> {
+    fn handle(&self, work: &Work, tx: &mut Tx<'_>) -> impl Future<Output = Answer> + Send {
+        H::handle(self, work, tx)
+    }
+
+    fn prepares(&self) -> bool {
+        H::prepares(self)
+    }
+
+    fn prepare(&self, work: &Work) -> impl Future<Output = ()> + Send {
+        H::prepare(self, work)
+    }
+}
+
+impl<H: External> External for Arc<H> {
+    fn handle(&self, work: &Work) -> impl Future<Output = Answer> + Send {
+        H::handle(self, work)
+    }
+}
+
 /// [`Local`] without its type.
 pub(crate) trait AnyLocal: Send + Sync {
     fn call<'a>(&'a self, work: &'a Work, tx: &'a mut Tx<'_>) -> Answering<'a>;

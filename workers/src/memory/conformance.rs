@@ -28,13 +28,9 @@ impl Hand {
     }
 }
 
-/// So that a test can look at the hand that it has lent.
-struct Lent(Arc<Hand>);
-
-impl Local for Lent {
+impl Local for Hand {
     async fn handle(&self, work: &Work, tx: &mut Tx<'_>) -> Answer {
         *self
-            .0
             .runs
             .lock()
             .unwrap()
@@ -169,7 +165,7 @@ fn undoing(saga: &str) -> Work {
 }
 
 fn running(hand: &Arc<Hand>, work: Work) -> Item {
-    let task = Task::Run(Arc::new(Lent(Arc::clone(hand))));
+    let task = Task::Run(Arc::new(Arc::clone(hand)));
     Item {
         ticket: 0,
         work: Arc::new(work),

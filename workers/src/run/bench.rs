@@ -662,3 +662,7 @@ fn weight(record: &IncomingRecord) -> usize {
     const RECORD_BYTES: usize = 512;
     RECORD_BYTES + record.payload.as_ref().map_or(0, Vec::len)
 }
+
+#[cfg(test)]
+#[path = "bench_tests.rs"]
+mod tests;

@@ -96,7 +96,7 @@ pub const CODES: &[Code] = &[
         title: "an expression cannot be read",
         text: "Where logic stands (`when`, `key`) the whole text is CEL; where data stands (`with`, `output`, `tags`) a \
                text that begins with `=` is, and `==x` is the text `=x`. An expression has at most 4,096 characters, \
-               64 open brackets and two comprehensions inside each other, and calls functions that CEL has.",
+               32 open brackets and two comprehensions inside each other, and calls functions that CEL has.",
     },
     Code {
         code: "BS0204",

@@ -63,6 +63,10 @@ pub(super) fn slot_of(name: &str) -> Option<usize> {
 /// The global function that puts the keys of a map in order; anything else it gives back.
 pub(super) const IN_ORDER: &str = "@in_order";
 
+/// The global function that refuses a map, and gives anything else back. CEL adds a map to a list as
+/// its keys, in no order.
+pub(super) const NO_MAP: &str = "@no_map";
+
 /// The global function that takes the cost of an element off what the evaluation may spend.
 pub(super) const SPEND: &str = "@spend";
 
@@ -193,6 +197,8 @@ fn syntax_error(source: &str, errors: &cel::ParseErrors) -> ExpressionError {
     let message = message.split(" expecting ").next().unwrap_or(message);
     let message = match message {
         "mismatched input '<EOF>'" => "it ends too early",
+        // The parser's own limit, of recursion: chains of `?:` reach it.
+        other if other.contains("ecursion limit") => "it is nested too deeply",
         other => other,
     };
     let (line, column) = error.pos;
@@ -468,7 +474,14 @@ impl Binder {
                     }
                     None => known_function(&call.func_name)?,
                 }
-                call.args.iter_mut().try_for_each(|arg| self.bind(arg))
+                call.args.iter_mut().try_for_each(|arg| self.bind(arg))?;
+                if call.func_name == operators::ADD
+                    && let [_, right] = call.args.as_mut_slice()
+                    && !matches!(right.expr, Expr::List(_) | Expr::Literal(_))
+                {
+                    wrap(NO_MAP, right);
+                }
+                Ok(())
             }
             Expr::List(list) => list.elements.iter_mut().try_for_each(|e| self.bind(e)),
             Expr::Map(map) => map

@@ -10,7 +10,7 @@ use cel::context::VariableResolver;
 use cel::{Context, Env, ExecutionError};
 use serde_json::Value;
 
-use super::compile::{ENV, Expression, IN_ORDER, Program, SPEND, Slot, SlotKind, slot_of};
+use super::compile::{ENV, Expression, IN_ORDER, NO_MAP, Program, SPEND, Slot, SlotKind, slot_of};
 use super::error::EvaluationError;
 use super::limits::LOOP_COST_MAX;
 use super::scope::Scope;
@@ -157,6 +157,18 @@ impl VariableResolver for Lookup<'_, '_> {
 pub(super) fn add_functions(env: &mut Env) {
     env.add_overload(IN_ORDER, "in_order", vec![DYN_TYPE], in_order)
         .expect("it is added once");
+    env.add_overload(NO_MAP, "no_map", vec![DYN_TYPE], no_map)
+        .expect("it is added once");
+}
+
+fn no_map<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    match args.pop() {
+        None => Err(ExecutionError::missing_argument_or_target()),
+        Some(value) if value.downcast_ref::<CelMap<'v>>().is_some() => {
+            Err(ExecutionError::function_error("+", "a map cannot be added"))
+        }
+        Some(value) => Ok(value),
+    }
 }
 
 fn in_order<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
@@ -225,7 +237,8 @@ fn tell(error: &ExecutionError) -> String {
         }
         ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
             format!(
-                "`{operator}` is not defined for ({}, {})",
+                "`{}` is not defined for ({}, {})",
+                symbol(operator),
                 kind(left),
                 kind(right)
             )
@@ -237,7 +250,8 @@ fn tell(error: &ExecutionError) -> String {
         ExecutionError::RemainderByZero(_) => "a remainder by zero".to_owned(),
         ExecutionError::Overflow(operator, left, right) => {
             format!(
-                "`{operator}` overflows for ({}, {})",
+                "`{}` overflows for ({}, {})",
+                symbol(operator),
                 kind(left),
                 kind(right)
             )

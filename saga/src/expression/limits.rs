@@ -3,14 +3,16 @@
 /// Characters in one expression. 4,096: a longer one is a program and belongs in a worker.
 pub const SOURCE_CHARS_MAX: usize = 4_096;
 
-/// Brackets that are open at once. 64; the parser uses the thread's stack for each.
-pub const NESTING_MAX: usize = 64;
+/// Brackets that are open at once. 32; the parser takes about 12 KiB of the thread's stack for each.
+pub const NESTING_MAX: usize = 32;
 
 /// Characters of operators (`.`, `+`, `&&` counts two). 512: chains nest in the parser too.
 pub const OPERATOR_CHARS_MAX: usize = 512;
 
-/// Levels of the syntax tree, macros expanded. 128; evaluation uses the thread's stack for each.
-pub const TREE_DEPTH_MAX: usize = 128;
+/// Levels of the syntax tree, macros expanded. 32, which is a sum of 31 terms; `&&` and `||` nest
+/// less. Evaluation takes up to 32 KiB of the thread's stack for each, of the 2 MiB that a thread
+/// has.
+pub const TREE_DEPTH_MAX: usize = 32;
 
 /// Comprehensions (`map`, `filter`, `all`, …) inside each other. 2: it costs the square.
 pub const LOOPS_NESTED_MAX: usize = 2;

@@ -3,9 +3,9 @@
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::query::{Query, QueryAs};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow,
@@ -89,17 +89,19 @@ impl SqliteStore {
         }
     }
 
-    /// Two processes may open a new file at once: the one that loses the race finds the tables made.
+    /// Two processes may make a new file at once. SQLite does not let them wait for each other where a
+    /// file gets its journal mode, so whoever loses looks again until [`BUSY_TIMEOUT`] is over.
     async fn migrate(&self) -> Result<(), StoreError> {
-        const ATTEMPTS: u32 = 5;
         let attempted = "bring the store's tables up to date";
-        let mut lane = self.writer.lock().await;
-        let mut connection = self.take(&mut lane, attempted).await?;
-        for attempt in 1.. {
-            match MIGRATIONS.run_direct(None, &mut connection, false).await {
-                Ok(()) => break,
-                Err(_) if attempt < ATTEMPTS => {
-                    tokio::time::sleep(Duration::from_millis(50 * u64::from(attempt))).await;
+        let deadline = Instant::now() + BUSY_TIMEOUT;
+        loop {
+            match self.migrate_once().await {
+                Ok(()) => return Ok(()),
+                Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
+                    if !is_busy(&error) || Instant::now() > deadline {
+                        return Err(failed(attempted, error));
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Err(error) => {
                     return Err(StoreError::Refused {
@@ -109,7 +111,17 @@ impl SqliteStore {
                 }
             }
         }
-        *lane = Some(connection);
+    }
+
+    async fn migrate_once(&self) -> Result<(), MigrateError> {
+        let mut connection = self.options.connect().await?;
+        // Around the transactions that the migrations begin themselves, after they have looked.
+        let mut transaction = connection.begin_with(BEGIN).await?;
+        MIGRATIONS
+            .run_direct(None, &mut *transaction, false)
+            .await?;
+        transaction.commit().await?;
+        *self.writer.lock().await = Some(connection);
         Ok(())
     }
 
@@ -648,9 +660,17 @@ fn failed(attempted: &'static str, error: sqlx::Error) -> StoreError {
     }
 }
 
+/// Tells whether somebody else is using the file.
+fn is_busy(error: &sqlx::Error) -> bool {
+    const BUSY: [i32; 2] = [
+        5, // SQLITE_BUSY
+        6, // SQLITE_LOCKED
+    ];
+    primary_code(error).is_some_and(|code| BUSY.contains(&code))
+}
+
 /// Tells whether trying again may help: the file is busy, the disk is full or failing, memory is short.
 fn is_passing(error: &sqlx::Error) -> bool {
-    const PRIMARY: i32 = 0xff; // The rest of an extended code tells details.
     const LASTING: [i32; 8] = [
         1,  // SQLITE_ERROR
         8,  // SQLITE_READONLY
@@ -661,9 +681,11 @@ fn is_passing(error: &sqlx::Error) -> bool {
         25, // SQLITE_RANGE
         26, // SQLITE_NOTADB
     ];
-    let Some(error) = error.as_database_error() else {
-        return true;
-    };
-    let code = error.code().and_then(|code| code.parse::<i32>().ok());
-    code.is_none_or(|code| !LASTING.contains(&(code & PRIMARY)))
+    primary_code(error).is_none_or(|code| !LASTING.contains(&code))
+}
+
+/// What SQLite says, without the details that an extended code tells; `None` if SQLite said nothing.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
 }

@@ -3,8 +3,37 @@
 //! What decides is a state machine, [`machine::Machine`]: inputs in, effects out, no clock, no
 //! thread, no IO. The shells around it carry effects out and bring answers back; they decide
 //! nothing, so the same machine runs in production and in the simulation.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `machine/` | what decides |
+//! | `book.rs` | the definitions that are known |
+//! | `run.rs` | an orchestrator: starts the shells, drains them |
+//! | `turning.rs` | the thread that turns the machine and carries its effects out |
+//! | `hearing.rs` | the inbox consumer's ear |
+//! | `asking.rs` | the tasks that speak to the store |
+//! | `saying.rs` | the thread that hands records to the producer |
+//! | `intake.rs` | from source topics to the inbox |
+//! | `matching.rs` | which sagas a source record starts |
 
 pub mod book;
 pub mod machine;
+mod asking;
+mod hearing;
+mod intake;
+mod matching;
+mod run;
+mod saying;
+mod turning;
 
 pub use book::Book;
+pub use intake::IntakeCounters;
+pub use matching::{Matched, Matcher};
+pub use run::{EngineError, Orchestrator, OrchestratorConfig, check_topics, topics_needed};
+
+/// Milliseconds since the Unix epoch, by this machine's clock.
+pub(crate) fn now_ms() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -22,4 +22,5 @@ mod turn;
 
 pub(crate) use inbox::dead_letter;
 pub use io::{BatchId, CommitOutcome, Effect, Input, Report, Ticket};
+pub(crate) use outbox::Names;
 pub use turn::{Counters, JOURNAL_BYTES_MAX, Machine, MachineConfig};

@@ -11,9 +11,9 @@ use crate::store::{JournalKind, JournalRow, ShardId};
 
 /// Names of the topics, made once.
 #[derive(Debug, Clone)]
-pub(super) struct Names {
+pub(crate) struct Names {
     topics: wire::Topics,
-    pub(super) inbox: Arc<str>,
+    pub(crate) inbox: Arc<str>,
     journal: Arc<str>,
     dead_letters: Arc<str>,
     /// Value of `ce_source`.
@@ -23,7 +23,7 @@ pub(super) struct Names {
 type Headers = Vec<(Cow<'static, str>, Vec<u8>)>;
 
 impl Names {
-    pub(super) fn new(topics: &wire::Topics) -> Self {
+    pub(crate) fn new(topics: &wire::Topics) -> Self {
         Self {
             inbox: Arc::from(topics.inbox()),
             journal: Arc::from(topics.journal()),

@@ -1,0 +1,255 @@
+//! From source topics to the inbox: read, match, start. It keeps no state but the group's offsets.
+//!
+//! A source offset is committed once the starts of its record are acknowledged. After a crash some
+//! records are read again; the same key is the same saga, so their starts change nothing.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use backstitch_broker::{
+    BatchDone, BrokerError, Consumer, ConsumerControl, ConsumerError, ConsumerHandler,
+    ConsumerOptions, IncomingRecord, KafkaConfig, OutgoingRecord, Producer, StartAt,
+    TopicPartition,
+};
+use backstitch_schemas::{Codec, DeadLetterReason, Start, wire};
+
+use super::machine::{Names, dead_letter};
+use super::matching::{Matched, Matcher};
+use super::now_ms;
+
+/// What an intake has done since it was started.
+#[derive(Debug, Default)]
+pub struct IntakeCounters {
+    /// Source records read.
+    pub records: AtomicU64,
+    /// Starts sent to the inbox.
+    pub starts: AtomicU64,
+    /// Records that no rule matched.
+    pub unmatched: AtomicU64,
+    /// Records that went to the dead letters.
+    pub dead_letters: AtomicU64,
+}
+
+/// Why an intake has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ended(pub(super) String);
+
+/// A running intake. Dropping it stops it.
+#[derive(Debug)]
+pub(super) struct Intake {
+    _consumer: Consumer,
+}
+
+/// What an intake is made of.
+#[derive(Debug, Clone)]
+pub(super) struct IntakeParts {
+    pub(super) kafka: KafkaConfig,
+    pub(super) options: ConsumerOptions,
+    pub(super) topics: wire::Topics,
+    pub(super) partitions: i32,
+    pub(super) codec: Codec,
+    pub(super) matcher: Matcher,
+    pub(super) counters: Arc<IntakeCounters>,
+}
+
+impl Intake {
+    /// Starts reading the source topics. When it cannot go on, it says so once through `ended`.
+    pub(super) fn start(parts: IntakeParts, ended: Sender<Ended>) -> Result<Self, BrokerError> {
+        let sent: Arc<Mutex<Sent>> = Arc::default();
+        let producer = {
+            let (sent, ended) = (Arc::clone(&sent), ended.clone());
+            Producer::new(&parts.kafka, move |done| acknowledge(&sent, &ended, &done))?
+        };
+        let names = Names::new(&parts.topics);
+        let (kafka, options) = (parts.kafka.clone(), parts.options.clone());
+        let handler = Reader {
+            parts,
+            names,
+            producer,
+            sent: Arc::clone(&sent),
+            ended,
+        };
+        let consumer = Consumer::start(&kafka, options, handler)?;
+        lock(&sent).control = Some(consumer.control());
+        Ok(Self {
+            _consumer: consumer,
+        })
+    }
+}
+
+/// Batches at the producer, oldest first, with the source offsets that they cover.
+#[derive(Debug, Default)]
+struct Sent {
+    next: u64,
+    batches: VecDeque<(u64, bool, Vec<(TopicPartition, i64)>)>,
+    control: Option<ConsumerControl>,
+}
+
+fn lock(sent: &Mutex<Sent>) -> std::sync::MutexGuard<'_, Sent> {
+    sent.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn acknowledge(sent: &Mutex<Sent>, ended: &Sender<Ended>, done: &BatchDone) {
+    if let Err(error) = &done.result
+        && (error.fatal || error.failed_count > error.refused.len())
+    {
+        // Nothing of it is committed: the next intake reads it again.
+        let _ = ended.send(Ended(error.to_string()));
+        return;
+    }
+    let mut sent = lock(sent);
+    if let Some(batch) = sent.batches.iter_mut().find(|batch| batch.0 == done.batch_id) {
+        batch.1 = true;
+    }
+    while sent.batches.front().is_some_and(|(_, is_done, _)| *is_done) {
+        let Some((_, _, offsets)) = sent.batches.pop_front() else {
+            return;
+        };
+        if let Some(control) = &sent.control {
+            control.commit(offsets);
+        }
+    }
+}
+
+struct Reader {
+    parts: IntakeParts,
+    names: Names,
+    producer: Producer,
+    sent: Arc<Mutex<Sent>>,
+    ended: Sender<Ended>,
+}
+
+impl ConsumerHandler for Reader {
+    fn assigned(&mut self, _partitions: &[TopicPartition]) -> Vec<StartAt> {
+        Vec::new()
+    }
+
+    fn revoked(&mut self, _partitions: &[TopicPartition], _lost: bool) {}
+
+    fn records(&mut self, records: Vec<IncomingRecord>) {
+        let mut out = Vec::with_capacity(records.len());
+        let mut offsets = BTreeMap::new();
+        let now = now_ms();
+        for record in &records {
+            if let Err(reason) = self.read(record, now, &mut out) {
+                // Nothing after this record is committed: the next intake begins with it.
+                let _ = self.ended.send(Ended(reason));
+                break;
+            }
+            let partition = TopicPartition::new(Arc::clone(&record.topic), record.partition);
+            offsets.insert(partition, record.offset + 1);
+        }
+        let id = {
+            let mut sent = lock(&self.sent);
+            sent.next += 1;
+            let id = sent.next;
+            sent.batches.push_back((id, false, offsets.into_iter().collect()));
+            id
+        };
+        if let Err(error) = self.producer.send(id, out) {
+            let _ = self.ended.send(Ended(error.to_string()));
+        }
+    }
+
+    fn failed(&mut self, error: ConsumerError) {
+        if matches!(error, ConsumerError::Fatal { .. }) {
+            let _ = self.ended.send(Ended(error.to_string()));
+        } else {
+            tracing::warn!(%error, "the intake's consumer");
+        }
+    }
+}
+
+impl Reader {
+    fn read(
+        &self,
+        record: &IncomingRecord,
+        now: i64,
+        out: &mut Vec<OutgoingRecord>,
+    ) -> Result<(), String> {
+        let counters = &self.parts.counters;
+        counters.records.fetch_add(1, Ordering::Relaxed);
+        match self.parts.matcher.matches(record, now) {
+            Matched::Later(reason) => return Err(reason),
+            Matched::Dead { reason, detail } => self.bury(record, reason, detail, now, out)?,
+            Matched::Starts {
+                starts,
+                traceparent,
+            } => {
+                if starts.is_empty() {
+                    counters.unmatched.fetch_add(1, Ordering::Relaxed);
+                }
+                for start in starts {
+                    match self.start_record(start, traceparent.as_deref()) {
+                        Ok(started) => {
+                            counters.starts.fetch_add(1, Ordering::Relaxed);
+                            out.push(started);
+                        }
+                        Err(backstitch_schemas::EncodeError::Registry(error)) => {
+                            return Err(error.to_string());
+                        }
+                        Err(error) => {
+                            let reason = DeadLetterReason::Oversized;
+                            self.bury(record, reason, error.to_string(), now, out)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start_record(
+        &self,
+        start: Start,
+        traceparent: Option<&str>,
+    ) -> Result<OutgoingRecord, backstitch_schemas::EncodeError> {
+        let payload = self.parts.codec.encode_start(&start)?;
+        let partition = wire::partition_of(start.saga.as_bytes(), self.parts.partitions);
+        let mut headers = Vec::with_capacity(2);
+        if let Some(trace) = traceparent {
+            headers.push((Cow::Borrowed(wire::TRACEPARENT), trace.as_bytes().to_vec()));
+        }
+        Ok(OutgoingRecord {
+            topic: Arc::clone(&self.names.inbox),
+            partition: Some(partition),
+            key: Some(start.saga.into_bytes()),
+            payload: Some(payload),
+            headers,
+            timestamp_ms: Some(start.at_ms),
+        })
+    }
+
+    fn bury(
+        &self,
+        record: &IncomingRecord,
+        reason: DeadLetterReason,
+        detail: String,
+        now: i64,
+        out: &mut Vec<OutgoingRecord>,
+    ) -> Result<(), String> {
+        tracing::warn!(
+            topic = &*record.topic,
+            partition = record.partition,
+            offset = record.offset,
+            %reason,
+            detail,
+            "to the dead letters"
+        );
+        self.parts.counters.dead_letters.fetch_add(1, Ordering::Relaxed);
+        let mut letter = dead_letter(record, reason, detail, "intake", now);
+        let mut encoded = self.parts.codec.encode_dead_letter(&letter);
+        if let Err(backstitch_schemas::EncodeError::TooLarge { .. }) = encoded {
+            letter.value = None;
+            letter.headers.clear();
+            letter.detail.push_str(" (its value was too large to keep)");
+            encoded = self.parts.codec.encode_dead_letter(&letter);
+        }
+        let encoded = encoded.map_err(|error| error.to_string())?;
+        out.push(self.names.dead_letter(&letter, encoded));
+        Ok(())
+    }
+}

@@ -1,0 +1,398 @@
+//! An orchestrator: the machine, its shells and the intake, in one process.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use backstitch_broker::{
+    Admin, BrokerError, Consumer, ConsumerOptions, KafkaConfig, OffsetReset,
+};
+use backstitch_saga::Definition;
+use backstitch_saga::definition::{Undo, Verb};
+use backstitch_schemas::{Codec, EventSchemas, wire};
+
+use super::Book;
+use super::asking::Asking;
+use super::hearing::{Ear, Waiting};
+use super::intake::{Ended, Intake, IntakeCounters, IntakeParts};
+use super::machine::{Counters, Input, Machine, MachineConfig};
+use super::matching::Matcher;
+use super::now_ms;
+use super::saying::Saying;
+use super::turning::{End, Event, Shared, Turning};
+use crate::store::{DefinitionRow, Store, StoreError};
+
+/// How long an ended intake waits before it starts again.
+const INTAKE_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a drain may take.
+const DRAIN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How an orchestrator runs.
+#[derive(Debug, Clone)]
+pub struct OrchestratorConfig {
+    /// How to reach Kafka.
+    pub kafka: KafkaConfig,
+    /// How topics and groups are named.
+    pub topics: wire::Topics,
+    /// A name that outlives the process, for static membership. Default none.
+    pub instance_id: Option<String>,
+    /// After this long without a heartbeat its shards move. Default 10 s.
+    pub session_timeout: Duration,
+    /// How long the broker may hold a fetch back for company. Default 0.
+    pub fetch_pacing: Duration,
+    /// Whether it reads the source topics. Default true.
+    pub takes_in: bool,
+    /// Who it is, in the shard rows. Default: host, process and start.
+    pub owner: String,
+    /// What reads and writes records.
+    pub codec: Codec,
+    /// What reads source events.
+    pub schemas: EventSchemas,
+    /// Changes the machine's limits from their defaults.
+    pub tune: fn(&mut MachineConfig),
+    /// The machine's limits; made from the inbox when absent.
+    pub machine: Option<MachineConfig>,
+}
+
+/// Why an orchestrator could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Topics are missing. Make them.
+    #[error("these topics are missing: {}; make them with `backstitch topics apply`", missing.join(", "))]
+    TopicsMissing {
+        /// Their names.
+        missing: Vec<String>,
+    },
+    /// Kafka is in the way.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The store is in the way.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A thread cannot be started, or has ended for good. Start the process again.
+    #[error("the engine has ended: {reason}")]
+    Ended {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A running orchestrator.
+#[derive(Debug)]
+pub struct Orchestrator {
+    events: Sender<Event>,
+    turning: Option<JoinHandle<End>>,
+    consumer: Option<Consumer>,
+    intake: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+    shared: Shared,
+    intake_counters: Arc<IntakeCounters>,
+}
+
+/// The topics that definitions need, each once, in order: the engine's own, a command topic for
+/// each activity, and the source topics last.
+pub fn topics_needed<'d>(
+    topics: &wire::Topics,
+    definitions: impl IntoIterator<Item = &'d Definition>,
+) -> (Vec<String>, Vec<String>) {
+    let mut own = vec![topics.inbox(), topics.journal(), topics.dead_letters()];
+    let mut activities = BTreeSet::new();
+    let mut sources = BTreeSet::new();
+    for definition in definitions {
+        sources.extend(definition.start.iter().map(|rule| rule.topic.clone()));
+        for step in &definition.steps {
+            let Verb::Do(work) = &step.verb;
+            activities.insert(work.activity.clone());
+            if let Undo::Other(other) = &work.undo {
+                activities.insert(other.activity.clone());
+            }
+        }
+    }
+    own.extend(activities.iter().map(|activity| topics.commands(activity)));
+    (own, sources.into_iter().collect())
+}
+
+/// Checks that every topic that is needed is there; returns the partitions of the inbox.
+///
+/// # Errors
+///
+/// [`EngineError::TopicsMissing`] names those that are not; [`EngineError::Broker`] if Kafka
+/// cannot be asked.
+pub fn check_topics<'d>(
+    kafka: &KafkaConfig,
+    topics: &wire::Topics,
+    definitions: impl IntoIterator<Item = &'d Definition>,
+) -> Result<i32, EngineError> {
+    let there = Admin::new(kafka)?.list_topics()?;
+    let (own, sources) = topics_needed(topics, definitions);
+    let missing: Vec<String> = own
+        .into_iter()
+        .chain(sources)
+        .filter(|name| !there.contains_key(name))
+        .collect();
+    match there.get(&topics.inbox()) {
+        Some(partitions) if missing.is_empty() => Ok(*partitions),
+        Some(_) | None => Err(EngineError::TopicsMissing { missing }),
+    }
+}
+
+impl OrchestratorConfig {
+    /// The defaults.
+    pub fn new(kafka: KafkaConfig, topics: wire::Topics) -> Self {
+        Self {
+            kafka,
+            topics,
+            instance_id: None,
+            session_timeout: Duration::from_secs(10),
+            fetch_pacing: Duration::ZERO,
+            takes_in: true,
+            owner: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7()),
+            codec: Codec::single_object(),
+            schemas: EventSchemas::new(),
+            tune: |_| {},
+            machine: None,
+        }
+    }
+
+    fn options(&self, group: String, topics: Vec<String>) -> ConsumerOptions {
+        let mut options = ConsumerOptions::new(group, topics);
+        options.instance_id.clone_from(&self.instance_id);
+        options.session_timeout = self.session_timeout;
+        options.fetch_pacing = self.fetch_pacing;
+        options
+    }
+}
+
+impl Orchestrator {
+    /// Starts an orchestrator. It joins the group and takes over the shards that it is given.
+    ///
+    /// The definitions are remembered in the store; new sagas take them, running ones stay with
+    /// the one that they are pinned to.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`], if topics are missing, or Kafka or the store are in the way.
+    pub async fn start(
+        config: OrchestratorConfig,
+        store: Arc<dyn Store>,
+        definitions: Vec<Definition>,
+    ) -> Result<Self, EngineError> {
+        let partitions = {
+            let (kafka, topics) = (config.kafka.clone(), config.topics.clone());
+            let wanted = definitions.clone();
+            tokio::task::spawn_blocking(move || check_topics(&kafka, &topics, &wanted))
+                .await
+                .map_err(ended)??
+        };
+        store.prepare(partitions).await?;
+        let book = remember(store.as_ref(), definitions).await?;
+        let current: Vec<Arc<Definition>> = book.current().cloned().collect();
+
+        let mut limits = config
+            .machine
+            .clone()
+            .unwrap_or_else(|| MachineConfig::new(config.topics.clone(), partitions));
+        limits.partitions = partitions;
+        (config.tune)(&mut limits);
+        let (events, heard) = channel();
+        let runtime = tokio::runtime::Handle::current();
+        let asking = Asking::start(&runtime, &store, &config.owner, &events);
+        let saying = Saying::start(&config.kafka, &events)?;
+        let waiting = Waiting::default();
+        let shared = Shared::default();
+        let turning = Turning {
+            machine: Machine::new(limits, config.codec.clone(), book),
+            events: heard,
+            asking,
+            saying,
+            waiting: waiting.clone(),
+            inbox: Arc::from(config.topics.inbox()),
+            shared: shared.clone(),
+            control: None,
+            producer_number: 0,
+            is_rebuilding: false,
+            positions_at_ms: now_ms(),
+        };
+        let turning = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || turning.run())
+            .map_err(ended)?;
+
+        let group = config.topics.orchestrator_group();
+        let mut options = config.options(group, vec![config.topics.inbox()]);
+        // The offset comes from the store; if the broker no longer has it, that is to be seen.
+        options.offset_reset = OffsetReset::Error;
+        let ear = Ear {
+            events: events.clone(),
+            waiting,
+        };
+        let consumer = Consumer::start(&config.kafka, options, ear)?;
+        // The engine's thread ends only by a drain or a failure, which `ended` and `drain` show.
+        let _ = events.send(Event::Consuming(consumer.control()));
+
+        let intake_counters = Arc::new(IntakeCounters::default());
+        let matcher = Matcher::new(current, config.schemas.clone());
+        let sources = matcher.topics();
+        let intake = if config.takes_in && !sources.is_empty() {
+            let parts = IntakeParts {
+                options: config.options(config.topics.intake_group(), sources),
+                kafka: config.kafka,
+                topics: config.topics,
+                partitions,
+                codec: config.codec,
+                matcher,
+                counters: Arc::clone(&intake_counters),
+            };
+            Some(keep_taking_in(parts)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            events,
+            turning: Some(turning),
+            consumer: Some(consumer),
+            intake,
+            shared,
+            intake_counters,
+        })
+    }
+
+    /// What the machine has done since the start.
+    pub fn counters(&self) -> Counters {
+        self.shared.view().counters
+    }
+
+    /// What the intake has done since the start.
+    pub fn intake_counters(&self) -> &IntakeCounters {
+        &self.intake_counters
+    }
+
+    /// How many shards it owns now.
+    pub fn shard_count(&self) -> usize {
+        self.shared.view().shard_count
+    }
+
+    /// Whether nothing waits, is in flight or unpublished.
+    pub fn is_idle(&self) -> bool {
+        self.shared.view().is_idle
+    }
+
+    /// Whether it has ended by itself, so that the process should start again.
+    pub fn has_ended(&self) -> bool {
+        let consumes = self.consumer.as_ref().is_some_and(Consumer::is_running);
+        !consumes || self.turning.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Stops reading, finishes what runs, publishes, releases the shards and leaves the group.
+    /// Blocks for at most 25 s; what is not finished by then, the next owner finishes.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Ended`] if it had ended by itself.
+    pub fn drain(mut self) -> Result<Counters, EngineError> {
+        if let Some((stop, thread)) = self.intake.take() {
+            stop.store(true, Ordering::Relaxed);
+            if thread.join().is_err() {
+                tracing::error!("the intake has panicked");
+            }
+        }
+        // A thread that has ended already answers at once.
+        let _ = self.events.send(Event::Input(Input::Drain));
+        let turning = self.turning.take();
+        let until = std::time::Instant::now() + DRAIN_WAIT_MAX;
+        while turning.as_ref().is_some_and(|thread| !thread.is_finished())
+            && std::time::Instant::now() < until
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let counters = self.counters();
+        if let Some(consumer) = self.consumer.take() {
+            consumer.stop();
+        }
+        match turning {
+            Some(thread) if thread.is_finished() => match thread.join() {
+                Ok(End::Drained) => Ok(counters),
+                Ok(End::Failed(reason)) => Err(EngineError::Ended { reason }),
+                Err(_) => Err(EngineError::Ended {
+                    reason: "its thread has panicked".to_owned(),
+                }),
+            },
+            Some(_) | None => Err(EngineError::Ended {
+                reason: "it did not drain in time; the next owner finishes what it left".to_owned(),
+            }),
+        }
+    }
+}
+
+fn ended(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Ended {
+        reason: error.to_string(),
+    }
+}
+
+/// Remembers definitions in the store, and learns those that running sagas are pinned to.
+async fn remember(
+    store: &dyn Store,
+    definitions: Vec<Definition>,
+) -> Result<Book, EngineError> {
+    let mut book = Book::default();
+    for row in store.definitions().await? {
+        match Definition::from_yaml(&row.source) {
+            Ok(definition) => book.add(definition),
+            Err(_) => tracing::error!(row.hash, row.name, "a stored definition is not valid any more"),
+        }
+    }
+    for definition in definitions {
+        store
+            .put_definition(&DefinitionRow {
+                hash: definition.hash.clone(),
+                name: definition.name.clone(),
+                source: definition.source.clone(),
+                first_seen_at_ms: now_ms(),
+            })
+            .await?;
+        book.publish(definition);
+    }
+    Ok(book)
+}
+
+/// Runs an intake, and another one after it if it ends: its producer may have lost a record, and
+/// only reading again from the committed offset is exact.
+fn keep_taking_in(parts: IntakeParts) -> Result<(Arc<AtomicBool>, JoinHandle<()>), EngineError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let thread = std::thread::Builder::new()
+        .name("intake".to_owned())
+        .spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let (ended, has_ended) = channel::<Ended>();
+                let running = Intake::start(parts.clone(), ended);
+                match &running {
+                    Ok(_) => {}
+                    Err(error) => {
+                        let error = error as &dyn std::error::Error;
+                        tracing::error!(error, "the intake cannot start; it is tried again");
+                    }
+                }
+                while running.is_ok() && !stopped.load(Ordering::Relaxed) {
+                    match has_ended.recv_timeout(Duration::from_millis(100)) {
+                        Ok(Ended(reason)) => {
+                            tracing::warn!(reason, "the intake starts again");
+                            break;
+                        }
+                        Err(RecvTimeoutError::Timeout) => {}
+                        Err(RecvTimeoutError::Disconnected) => break,
+                    }
+                }
+                drop(running);
+                if !stopped.load(Ordering::Relaxed) {
+                    std::thread::sleep(INTAKE_WAIT);
+                }
+            }
+        })
+        .map_err(ended)?;
+    Ok((stop, thread))
+}

@@ -263,6 +263,27 @@ fn asking_for_a_partition_that_is_not_ours_is_told_or_left_out() {
 }
 
 #[test]
+fn a_commit_for_a_partition_of_another_member_is_left_out() {
+    let (topic, group) = (topic("not-yours", 2), unique("group"));
+    let (one, other) = (
+        Plan::new(&group, &topic).start(),
+        Plan::new(&group, &topic).start(),
+    );
+    other.await_owned(1);
+    one.await_owned(1);
+    let (mine, yours) = (
+        one.look(|seen| *seen.owned().first().unwrap()),
+        other.look(|seen| *seen.owned().first().unwrap()),
+    );
+    let all = [mine, yours].map(|partition| (TopicPartition::new(topic.as_str(), partition), 0));
+    one.control().commit(all.to_vec());
+    eventually("the commit of its own", || {
+        committed(&group, &topic, mine) == Some(0)
+    });
+    assert_eq!(committed(&group, &topic, yours), None);
+}
+
+#[test]
 fn an_offset_is_found_by_time() {
     let topic = topic("times", 2);
     let records = [1_000, 2_000, 3_000]

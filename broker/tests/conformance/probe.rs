@@ -41,6 +41,25 @@ impl Seen {
         owned
     }
 
+    /// No record comes of a partition that isn't assigned: asserted of every probe that is stopped.
+    fn check(&self) {
+        let mut owned = BTreeSet::new();
+        for event in &self.events {
+            match event {
+                Event::Assigned(partitions) => owned.extend(partitions),
+                Event::Revoked(partitions, _) => {
+                    owned.retain(|partition| !partitions.contains(partition));
+                }
+                Event::Records(records) => {
+                    for record in records {
+                        assert!(owned.contains(&record.partition), "{record:?} of {owned:?}");
+                    }
+                }
+                Event::Failed(_) => {}
+            }
+        }
+    }
+
     pub(crate) fn records(&self) -> impl Iterator<Item = &IncomingRecord> {
         self.events.iter().flat_map(|event| match event {
             Event::Records(records) => records.as_slice(),
@@ -237,6 +256,8 @@ impl Probe {
     /// Stops and returns everything that was seen, the revocation at the end included.
     pub(crate) fn stop(self) -> Seen {
         self.consumer.stop();
-        std::mem::take(&mut *self.log.0.lock().unwrap())
+        let seen = std::mem::take(&mut *self.log.0.lock().unwrap());
+        seen.check();
+        seen
     }
 }

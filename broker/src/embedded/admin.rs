@@ -1,10 +1,8 @@
 //! Topics made, deleted, widened; records deleted.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::{
@@ -18,32 +16,12 @@ use kafka_protocol::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
     DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
 };
-use rusqlite::params;
 use uuid::Uuid;
 
 use super::broker::{Broker, storage_error};
-use super::configs;
-use super::ledger::Ledger;
-use super::partition::{Partition, PartitionId};
 use super::protocol::{count, text};
-use super::storage::{OFFSET_END, batch_row};
-use super::topics::Topic;
-
-/// Longest name of a topic, as in Kafka.
-const NAME_MAX: usize = 249;
-/// Partitions that one topic may have.
-const PARTITIONS_MAX: i32 = 10_000;
-
-/// Why an admin request was refused, in a code and in words.
-type Refusal = (ResponseError, String);
-
-/// A topic to make.
-#[derive(Debug, Clone)]
-struct NewTopic {
-    name: String,
-    partition_count: i32,
-    configs: BTreeMap<String, String>,
-}
+use super::settings;
+use super::topic_change::{NewTopic, Refusal, create, delete, delete_before, widen};
 
 impl Broker {
     pub(crate) fn create_topics(
@@ -230,7 +208,7 @@ impl Broker {
             let Some(value) = config.value else {
                 return refuse(ResponseError::InvalidConfig, "a setting without a value");
             };
-            configs::check(&config.name, &value)
+            settings::check(&config.name, &value)
                 .map_err(|message| (ResponseError::InvalidConfig, message))?;
             configs.insert(config.name.to_string(), value.to_string());
         }
@@ -249,185 +227,4 @@ fn flatten<T>(result: Result<Result<T, Refusal>, super::error::Unavailable>) -> 
             "the broker's file took no change".to_owned(),
         )
     })?
-}
-
-fn is_valid_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= NAME_MAX
-        && !matches!(name, "." | "..")
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-}
-
-fn create(
-    ledger: &mut Ledger,
-    new: &NewTopic,
-    validate_only: bool,
-) -> rusqlite::Result<Result<Uuid, Refusal>> {
-    if ledger.map.contains_key(&new.name) {
-        return Ok(Err((
-            ResponseError::TopicAlreadyExists,
-            format!("topic {} exists already", new.name),
-        )));
-    }
-    if !is_valid_name(&new.name) {
-        let message = format!(
-            "topic name {:?} is not 1 to {NAME_MAX} letters, digits, '.', '_' and '-'",
-            new.name
-        );
-        return Ok(Err((ResponseError::InvalidTopicException, message)));
-    }
-    if !(1..=PARTITIONS_MAX).contains(&new.partition_count) {
-        let message = format!(
-            "{} partitions: a topic has 1 to {PARTITIONS_MAX}",
-            new.partition_count
-        );
-        return Ok(Err((ResponseError::InvalidPartitions, message)));
-    }
-    let uuid = Uuid::new_v4();
-    if validate_only {
-        return Ok(Ok(uuid));
-    }
-    ledger.db.execute(
-        "insert into topic (name, uuid) values (?1, ?2)",
-        params![new.name, uuid.to_string()],
-    )?;
-    let id = ledger.db.last_insert_rowid();
-    let partitions = add_partitions(ledger, id, 0..new.partition_count)?;
-    let topic = Topic {
-        id,
-        uuid,
-        configs: new.configs.clone(),
-        partitions,
-    };
-    configs::save(ledger, &topic)?;
-    ledger.map.insert(new.name.clone(), Arc::new(topic));
-    ledger.map_changed = true;
-    Ok(Ok(uuid))
-}
-
-fn add_partitions(
-    ledger: &mut Ledger,
-    topic: i64,
-    positions: std::ops::Range<i32>,
-) -> rusqlite::Result<Vec<Arc<Partition>>> {
-    let mut partitions = Vec::new();
-    for position in positions {
-        ledger
-            .db
-            .prepare_cached("insert into partition (topic, position, start) values (?1, ?2, 0)")?
-            .execute(params![topic, position])?;
-        let id = PartitionId(ledger.db.last_insert_rowid());
-        partitions.push(ledger.add_log(id));
-    }
-    Ok(partitions)
-}
-
-fn widen(
-    ledger: &mut Ledger,
-    wish: &CreatePartitionsTopic,
-    validate_only: bool,
-) -> rusqlite::Result<Result<(), Refusal>> {
-    let Some(topic) = ledger.map.get(wish.name.as_str()) else {
-        return Ok(Err((
-            ResponseError::UnknownTopicOrPartition,
-            "no such topic".to_owned(),
-        )));
-    };
-    let mut topic = Topic::clone(topic);
-    let has = count(topic.partitions.len());
-    if wish.count <= has || wish.count > PARTITIONS_MAX {
-        let message =
-            format!("the topic has {has} partitions; it can get more, up to {PARTITIONS_MAX}");
-        return Ok(Err((ResponseError::InvalidPartitions, message)));
-    }
-    if validate_only {
-        return Ok(Ok(()));
-    }
-    topic
-        .partitions
-        .extend(add_partitions(ledger, topic.id, has..wish.count)?);
-    ledger.map.insert(wish.name.to_string(), Arc::new(topic));
-    ledger.map_changed = true;
-    Ok(Ok(()))
-}
-
-fn delete(ledger: &mut Ledger, name: &str) -> rusqlite::Result<Result<(), Refusal>> {
-    let Some(topic) = ledger.map.remove(name) else {
-        return Ok(Err((
-            ResponseError::UnknownTopicOrPartition,
-            "no such topic".to_owned(),
-        )));
-    };
-    for partition in &topic.partitions {
-        let id = partition.id;
-        let rows = params![batch_row(id, 0), batch_row(id, OFFSET_END - 1)];
-        ledger
-            .db
-            .prepare_cached("delete from batch where id between ?1 and ?2")?
-            .execute(rows)?;
-        for table in ["producer", "txn_partition", "aborted"] {
-            ledger
-                .db
-                .prepare_cached(&format!("delete from {table} where partition = ?1"))?
-                .execute([id.0])?;
-        }
-        ledger.logs.remove(&id);
-        ledger.changed.remove(&id);
-        ledger.dropped.push(Arc::clone(partition));
-    }
-    ledger
-        .db
-        .execute("delete from partition where topic = ?1", [topic.id])?;
-    ledger
-        .db
-        .execute("delete from topic_config where topic = ?1", [topic.id])?;
-    ledger
-        .db
-        .execute("delete from topic where id = ?1", [topic.id])?;
-    ledger
-        .db
-        .execute("delete from group_offset where topic = ?1", [name])?;
-    ledger
-        .db
-        .execute("delete from txn_offset where topic = ?1", [name])?;
-    ledger.map_changed = true;
-    Ok(Ok(()))
-}
-
-/// Deletes what lies before `offset`; -1 is the end. Returns the new start.
-fn delete_before(
-    ledger: &mut Ledger,
-    topic: &str,
-    index: i32,
-    offset: i64,
-) -> rusqlite::Result<Result<i64, ResponseError>> {
-    let Some(id) = ledger.log_of(topic, index) else {
-        return Ok(Err(ResponseError::UnknownTopicOrPartition));
-    };
-    let log = ledger.log(id);
-    let start = if offset == -1 { log.next } else { offset };
-    if start < 0 || start > log.next {
-        return Ok(Err(ResponseError::OffsetOutOfRange));
-    }
-    if start <= log.start {
-        return Ok(Ok(log.start));
-    }
-    log.start = start;
-    ledger.changed.insert(id);
-    let rows = params![batch_row(id, 0), batch_row(id, start), start];
-    ledger.db.execute(
-        "delete from batch where id >= ?1 and id < ?2 and last_offset < ?3",
-        rows,
-    )?;
-    ledger.db.execute(
-        "delete from aborted where partition = ?1 and marker_offset < ?2",
-        params![id.0, start],
-    )?;
-    ledger.db.execute(
-        "update partition set start = ?2 where id = ?1",
-        params![id.0, start],
-    )?;
-    Ok(Ok(start))
 }

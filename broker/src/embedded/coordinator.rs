@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 
-use super::group::{Answer, Caller, Group, JoinCall, Joined, Refused, Synced, Ticket};
+use super::group::Group;
+use super::group_call::{Answer, Caller, JoinCall, Joined, Refused, Synced, Ticket};
 
 /// The timer thread never runs more often than this, whatever the deadlines say.
 const TICK_MIN: Duration = Duration::from_millis(5);

@@ -9,103 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 
+use super::group_call::{
+    Answer, Caller, Candidate, JoinCall, Joined, Phase, Refused, Synced, Ticket,
+};
 use super::group_member::{Member, same_topics};
-
-/// Names a call that waits for its answer.
-pub(crate) type Ticket = u64;
-
-/// Where a group is in its round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// No members.
-    Empty,
-    /// Waiting for every member to join.
-    PreparingRebalance,
-    /// Waiting for the leader's assignment.
-    CompletingRebalance,
-    /// Everybody may work.
-    Stable,
-}
-
-/// A way to assign partitions that a member offers, with what it tells the leader.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Protocol {
-    pub(crate) name: String,
-    pub(crate) metadata: Bytes,
-}
-
-/// A member's wish to join.
-#[derive(Debug, Clone)]
-pub(crate) struct JoinCall {
-    pub(crate) ticket: Ticket,
-    /// Empty for a member that is new.
-    pub(crate) member_id: String,
-    /// The id that a new member gets.
-    pub(crate) new_member_id: String,
-    pub(crate) instance: Option<String>,
-    pub(crate) client_id: String,
-    pub(crate) client_host: String,
-    pub(crate) protocol_type: String,
-    pub(crate) protocols: Vec<Protocol>,
-    pub(crate) session: Duration,
-    pub(crate) rebalance: Duration,
-    /// The client takes an id first and joins with it (version 4 and later).
-    pub(crate) id_first: bool,
-    /// The client can be told to keep the assignment although it leads (version 9 and later).
-    pub(crate) can_skip_assignment: bool,
-}
-
-/// A member as the leader sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    pub(crate) member_id: String,
-    pub(crate) instance: Option<String>,
-    pub(crate) metadata: Bytes,
-}
-
-/// The answer to a join.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Joined {
-    pub(crate) generation: i32,
-    pub(crate) protocol_type: String,
-    pub(crate) protocol: String,
-    pub(crate) leader: String,
-    pub(crate) member_id: String,
-    /// All members, for the leader; none for the others.
-    pub(crate) candidates: Vec<Candidate>,
-    pub(crate) skip_assignment: bool,
-}
-
-/// Why a join was refused, and the member id to say with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refused {
-    pub(crate) error: ResponseError,
-    pub(crate) member_id: String,
-}
-
-/// The answer to a sync.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Synced {
-    pub(crate) protocol_type: String,
-    pub(crate) protocol: String,
-    pub(crate) assignment: Bytes,
-}
-
-/// An answer for a waiting call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Join(Ticket, Result<Joined, Refused>),
-    Sync(Ticket, Result<Synced, ResponseError>),
-}
-
-/// Who asks, as requests name it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller<'a> {
-    pub(crate) group: &'a str,
-    pub(crate) member_id: &'a str,
-    pub(crate) instance: Option<&'a str>,
-    pub(crate) generation: i32,
-}
 
 /// One group.
 #[derive(Debug)]
@@ -117,14 +24,17 @@ pub(crate) struct Group {
     pub(crate) leader: String,
     pub(crate) members: BTreeMap<String, Member>,
     /// Instance ids to member ids.
-    instances: HashMap<String, String>,
+    pub(crate) instances: HashMap<String, String>,
     /// Ids given out to members that have not joined with them, and until when.
-    pending: BTreeMap<String, Instant>,
+    pub(crate) pending: BTreeMap<String, Instant>,
     /// How long an empty group waits after its first member.
-    initial_delay: Duration,
-    not_before: Instant,
-    join_by: Instant,
-    sync_by: Instant,
+    pub(crate) initial_delay: Duration,
+    /// A round does not end before this.
+    pub(crate) not_before: Instant,
+    /// Whoever has not joined by then is left behind.
+    pub(crate) join_by: Instant,
+    /// Whoever has not fetched its assignment by then is dropped.
+    pub(crate) sync_by: Instant,
 }
 
 impl Group {
@@ -534,137 +444,7 @@ impl Group {
         self.try_complete(now, out);
     }
 
-    /// Starts a round, unless one goes on.
-    fn prepare(&mut self, now: Instant, out: &mut Vec<Answer>) {
-        if self.phase == Phase::PreparingRebalance {
-            return;
-        }
-        for member in self.members.values_mut() {
-            if let Some(ticket) = member.syncing.take() {
-                out.push(Answer::Sync(
-                    ticket,
-                    Err(ResponseError::RebalanceInProgress),
-                ));
-            }
-        }
-        self.not_before = if self.phase == Phase::Empty {
-            now + self.initial_delay
-        } else {
-            now
-        };
-        self.join_by = now + self.longest_rebalance();
-        self.phase = Phase::PreparingRebalance;
-    }
-
-    /// Ends the round when everybody has joined, or when it has lasted long enough.
-    fn try_complete(&mut self, now: Instant, out: &mut Vec<Answer>) {
-        if self.phase != Phase::PreparingRebalance
-            || (now < self.not_before && !self.members.is_empty())
-        {
-            return;
-        }
-        if !self.all_joined() {
-            if now < self.join_by {
-                return;
-            }
-            // A static member that is away keeps its place until its session ends.
-            let instances = &mut self.instances;
-            self.members.retain(|_, member| {
-                let stays = member.joining.is_some() || member.instance.is_some();
-                if let (false, Some(instance)) = (stays, &member.instance) {
-                    instances.remove(instance);
-                }
-                stays
-            });
-            if !self.members.is_empty()
-                && self.members.values().all(|member| member.joining.is_none())
-            {
-                self.join_by = now + self.longest_rebalance();
-                return;
-            }
-        }
-        self.next_generation(now, out);
-    }
-
-    fn next_generation(&mut self, now: Instant, out: &mut Vec<Answer>) {
-        self.generation = self.generation.checked_add(1).unwrap_or(1);
-        if self.members.is_empty() {
-            self.phase = Phase::Empty;
-            self.protocol.clear();
-            self.leader.clear();
-            return;
-        }
-        if self
-            .members
-            .get(&self.leader)
-            .is_none_or(|leader| leader.joining.is_none())
-        {
-            let joined = self
-                .members
-                .iter()
-                .find(|(_, member)| member.joining.is_some());
-            self.leader = joined.map(|(id, _)| id.clone()).unwrap_or_default();
-        }
-        self.protocol = self.select_protocol();
-        self.phase = Phase::CompletingRebalance;
-        self.sync_by = now + self.longest_rebalance();
-        let ids: Vec<String> = self.members.keys().cloned().collect();
-        for id in ids {
-            let member = self.members.get_mut(&id).expect("its key was just read");
-            // Who is away (static) is not waited for: it syncs when it comes back, or its session ends.
-            member.synced = member.joining.is_none();
-            if let Some(ticket) = member.joining.take() {
-                member.alive(now);
-                let joined = self.joined(&id);
-                out.push(Answer::Join(ticket, Ok(joined)));
-            }
-        }
-    }
-
-    fn assign(&mut self, assignments: Vec<(String, Bytes)>, now: Instant, out: &mut Vec<Answer>) {
-        let mut assignments: HashMap<String, Bytes> = assignments.into_iter().collect();
-        self.phase = Phase::Stable;
-        let mut answers = Vec::new();
-        for (id, member) in &mut self.members {
-            member.assignment = assignments.remove(id).unwrap_or_default();
-            if let Some(ticket) = member.syncing.take() {
-                member.synced = true;
-                member.alive(now);
-                answers.push((ticket, member.assignment.clone()));
-            }
-        }
-        out.extend(
-            answers
-                .into_iter()
-                .map(|(ticket, assignment)| Answer::Sync(ticket, Ok(self.synced(assignment)))),
-        );
-    }
-
-    /// The protocol that all offer and most prefer.
-    fn select_protocol(&self) -> String {
-        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-        for member in self.members.values() {
-            let shared = |name: &str| {
-                self.members
-                    .values()
-                    .all(|other| other.metadata(name).is_some())
-            };
-            if let Some(choice) = member
-                .protocols
-                .iter()
-                .find(|protocol| shared(&protocol.name))
-            {
-                *votes.entry(&choice.name).or_default() += 1;
-            }
-        }
-        votes
-            .into_iter()
-            .max_by_key(|(_, count)| *count)
-            .map(|(name, _)| name.to_owned())
-            .unwrap_or_default()
-    }
-
-    fn joined(&self, member_id: &str) -> Joined {
+    pub(crate) fn joined(&self, member_id: &str) -> Joined {
         let candidate = |(id, member): (&String, &Member)| Candidate {
             member_id: id.clone(),
             instance: member.instance.clone(),
@@ -686,28 +466,11 @@ impl Group {
         }
     }
 
-    fn synced(&self, assignment: Bytes) -> Synced {
+    pub(crate) fn synced(&self, assignment: Bytes) -> Synced {
         Synced {
             protocol_type: self.protocol_type.clone(),
             protocol: self.protocol.clone(),
             assignment,
         }
-    }
-
-    fn all_joined(&self) -> bool {
-        self.pending.is_empty() && self.members.values().all(|member| member.joining.is_some())
-    }
-
-    fn awaits_sync(&self) -> bool {
-        matches!(self.phase, Phase::CompletingRebalance | Phase::Stable)
-            && self.members.values().any(|member| !member.synced)
-    }
-
-    fn longest_rebalance(&self) -> Duration {
-        self.members
-            .values()
-            .map(|member| member.rebalance)
-            .max()
-            .unwrap_or(Duration::from_secs(1))
     }
 }

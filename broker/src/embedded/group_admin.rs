@@ -14,7 +14,8 @@ use kafka_protocol::protocol::StrBytes;
 use rusqlite::OptionalExtension;
 
 use super::broker::{Broker, read_error, storage_error};
-use super::group::{Group, Phase};
+use super::group::Group;
+use super::group_call::Phase;
 use super::protocol::{code, text};
 
 /// The kind of every group that reads topics.

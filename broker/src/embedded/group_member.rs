@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 
-use super::group::{JoinCall, Protocol, Ticket};
+use super::group_call::{JoinCall, Protocol, Ticket};
 
 /// A member, from its first join to its leaving.
 #[derive(Debug)]

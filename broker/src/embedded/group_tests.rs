@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
 
-use super::group::{Answer, Caller, Group, JoinCall, Joined, Phase, Protocol, Refused, Ticket};
+use super::group::Group;
+use super::group_call::{Answer, Caller, JoinCall, Joined, Phase, Protocol, Refused, Ticket};
 
 const SESSION: Duration = Duration::from_secs(10);
 const REBALANCE: Duration = Duration::from_secs(60);

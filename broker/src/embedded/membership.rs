@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::broker::Broker;
 use super::error::RequestError;
-use super::group::{Caller, Candidate, JoinCall, Joined, Protocol, Refused};
+use super::group_call::{Caller, Candidate, JoinCall, Joined, Protocol, Refused};
 use super::protocol::{Peer, code, text};
 
 /// Longest session a member may ask for: Kafka's `group.max.session.timeout.ms`.

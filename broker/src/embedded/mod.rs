@@ -2,12 +2,12 @@
 //!
 //! | layer | files |
 //! | --- | --- |
-//! | door | `config`, `error`, `server` (start, stop, accept) |
+//! | door | `config`, `error`, `server` (start, stop, accept), `listen` |
 //! | wire | `connection` (frames, order of answers), `protocol` (versions, dispatch) |
 //! | requests | `produce`, `fetch`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs`, `txn_api` |
-//! | rules | `batch`, `sequence`, `group`, `group_member`: pure |
+//! | rules | `batch`, `sequence`, `settings`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
-//! | file | `writer` (group commit), `ledger` (the writer's view), `storage` (layout, lock, cold reads) |
+//! | file | `writer` (group commit), `ledger` with `ledger_load`, `topic_change` (the writer's view), `storage` (layout, lock, cold reads) |
 //!
 //! A change goes through `writer`: it is made in `ledger`, committed with all others that wait, and only then shown to
 //! readers and acknowledged. It is for one machine: no replication, no TLS, no access control.
@@ -23,11 +23,15 @@ mod error;
 mod fetch;
 mod group;
 mod group_admin;
+mod group_call;
 mod group_member;
+mod group_round;
 #[cfg(test)]
 mod group_tests;
 mod ledger;
+mod ledger_load;
 mod list_offsets;
+mod listen;
 mod membership;
 mod metadata;
 mod offsets;
@@ -38,7 +42,9 @@ mod protocol;
 mod protocol_tests;
 mod sequence;
 mod server;
+mod settings;
 mod storage;
+mod topic_change;
 mod topics;
 mod txn;
 mod txn_api;

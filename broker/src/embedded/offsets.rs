@@ -20,7 +20,7 @@ use kafka_protocol::messages::{
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::broker::{Broker, read_error, storage_error};
-use super::group::Caller;
+use super::group_call::Caller;
 use super::protocol::{code, text};
 
 /// Bytes that may be committed beside an offset: Kafka's `offset.metadata.max.bytes`.

@@ -7,11 +7,11 @@ use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 
 use super::batch::{BatchError, BatchHeader, placed};
 use super::broker::Broker;
-use super::configs::max_message_bytes;
 use super::ledger::Ledger;
 use super::partition::PartitionId;
 use super::protocol::{Asked, Reply, text};
 use super::sequence::Verdict;
+use super::settings::max_message_bytes;
 
 /// The records of one partition, checked as far as that goes without the log.
 struct Offered {

@@ -934,3 +934,26 @@ fn a_repeated_batch_is_answered_with_its_old_offset_also_after_a_restart() {
         (0, 3)
     );
 }
+
+#[test]
+fn a_connection_over_the_limit_is_closed_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = EmbeddedConfig {
+        path: folder.path().join("broker.db"),
+        listen: ([127, 0, 0, 1], 0).into(),
+        connections_max: 1,
+        ..EmbeddedConfig::default()
+    };
+    let broker = EmbeddedBroker::start(config).unwrap();
+    let stream = TcpStream::connect(broker.bootstrap_servers()).unwrap();
+    let talk = Talk {
+        _folder: folder,
+        stream,
+        asked: Mutex::default(),
+        broker,
+    };
+    talk.make_topic("first");
+    let over = TcpStream::connect(talk.broker.bootstrap_servers()).unwrap();
+    assert_eq!((&over).read(&mut [0; 1]).unwrap_or(0), 0);
+    talk.make_topic("second");
+}

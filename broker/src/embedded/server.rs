@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -15,6 +15,7 @@ use super::connection::{self, STACK_BYTES};
 use super::coordinator::Coordinator;
 use super::error::{EmbeddedError, RequestError};
 use super::ledger::Ledger;
+use super::listen::listen;
 use super::partition::TailBudget;
 use super::storage::{FileLock, Readers, open_writer};
 use super::topics::Topics;
@@ -22,8 +23,6 @@ use super::txn::TxnClock;
 use super::waker::Waker;
 use super::writer::{self, WriteQueue};
 
-/// Free ports tried before giving up on one that both loopback addresses have.
-const FREE_PORT_TRIES: usize = 20;
 /// Wait after an accept that failed for want of resources, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -298,41 +297,6 @@ fn expire_txns(queue: &WriteQueue, clock: &TxnClock) {
             }
         }
     }
-}
-
-/// Listens on the address asked for and, on the same port, on the other loopback address where there is one.
-fn listen(address: SocketAddr) -> Result<Vec<(TcpListener, SocketAddr)>, EmbeddedError> {
-    let other_ip = if address.is_ipv4() {
-        IpAddr::V6(Ipv6Addr::LOCALHOST)
-    } else {
-        IpAddr::V4(Ipv4Addr::LOCALHOST)
-    };
-    for last in (0..FREE_PORT_TRIES).rev() {
-        let first = bind(address)?;
-        let other = SocketAddr::new(other_ip, first.1.port());
-        match bind(other) {
-            Ok(second) => return Ok(vec![first, second]),
-            Err(EmbeddedError::PortTaken { .. }) if address.port() == 0 && last > 0 => {}
-            Err(error @ EmbeddedError::PortTaken { .. }) => return Err(error),
-            Err(error) => {
-                tracing::debug!(%error, %other, "embedded broker: the other loopback address is not served");
-                return Ok(vec![first]);
-            }
-        }
-    }
-    Err(EmbeddedError::PortTaken { address })
-}
-
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), EmbeddedError> {
-    TcpListener::bind(address)
-        .and_then(|socket| socket.local_addr().map(|bound| (socket, bound)))
-        .map_err(|source| {
-            if source.kind() == io::ErrorKind::AddrInUse {
-                EmbeddedError::PortTaken { address }
-            } else {
-                EmbeddedError::Listen { address, source }
-            }
-        })
 }
 
 fn cluster_id(db: &rusqlite::Connection) -> rusqlite::Result<String> {

@@ -31,53 +31,61 @@ impl Txn {
 /// When the next open transaction runs out of time.
 #[derive(Debug, Default)]
 pub(crate) struct TxnClock {
-    next_ms: Mutex<Option<i64>>,
+    next: Mutex<Next>,
     changed: Condvar,
-    closed: Mutex<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Next {
+    /// Milliseconds since 1970; `None` when nothing is open.
+    at_ms: Option<i64>,
+    closed: bool,
 }
 
 impl TxnClock {
     /// Takes over the transactions of a commit.
     pub(crate) fn publish(&self, txns: &HashMap<String, Txn>) {
-        let next = txns.values().filter_map(Txn::expires_ms).min();
-        *self.next_ms.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        let at_ms = txns.values().filter_map(Txn::expires_ms).min();
+        self.next
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .at_ms = at_ms;
         self.changed.notify_all();
     }
 
     /// Ends [`TxnClock::wait_due`].
     pub(crate) fn close(&self) {
-        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        let _held = self.next_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        self.next
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed = true;
         self.changed.notify_all();
     }
 
     /// Waits until a transaction is out of time. Returns false when closed.
     pub(crate) fn wait_due(&self) -> bool {
-        let mut next = self.next_ms.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if *self.closed.lock().unwrap_or_else(PoisonError::into_inner) {
-                return false;
-            }
-            next = match *next {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        while !next.closed {
+            next = match next
+                .at_ms
+                .map(|at| u64::try_from(at - now_ms()).unwrap_or(0))
+            {
                 None => self
                     .changed
                     .wait(next)
                     .unwrap_or_else(PoisonError::into_inner),
-                Some(at) => match u64::try_from(at - now_ms()) {
-                    Err(_) | Ok(0) => {
-                        *next = None; // The commit that ends it publishes the next one.
-                        return true;
-                    }
-                    Ok(left) => {
-                        let left = Duration::from_millis(left);
-                        self.changed
-                            .wait_timeout(next, left)
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .0
-                    }
-                },
+                Some(0) => {
+                    next.at_ms = None; // The commit that ends it publishes the next one.
+                    return true;
+                }
+                Some(left) => {
+                    let left = Duration::from_millis(left);
+                    let woken = self.changed.wait_timeout(next, left);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
             };
         }
+        false
     }
 }
 

@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 use rusqlite::params;
 
 use super::broker::{Broker, storage_error};
-use super::group::Caller;
+use super::group_call::Caller;
 use super::ledger::Ledger;
 use super::offsets::CommittedOffset;
 use super::protocol::code;

@@ -182,3 +182,87 @@ fn commit(ledger: &mut Ledger, changes: Vec<Change>) -> rusqlite::Result<Vec<Ans
     ledger.commit()?;
     Ok(answers)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::super::partition::TailBudget;
+    use super::super::storage::{Readers, open_writer};
+    use super::*;
+
+    fn note(ledger: &mut Ledger, name: &str) -> rusqlite::Result<()> {
+        ledger.db.execute(
+            "insert into setting (name, value) values (?1, 'noted')",
+            [name],
+        )?;
+        Ok(())
+    }
+
+    fn noted(readers: &Readers) -> i64 {
+        let count = "select count(*) from setting where value = 'noted'";
+        readers
+            .read(|db| db.query_row(count, [], |row| row.get(0)))
+            .unwrap()
+    }
+
+    /// A queue over a new file, with what reads the file beside it.
+    fn queue(folder: &tempfile::TempDir) -> (Arc<WriteQueue>, Ledger, Arc<Readers>) {
+        let path = folder.path().join("broker.db");
+        let budget = Arc::new(TailBudget::new(0, 0));
+        let ledger = Ledger::load(
+            open_writer(&path).unwrap(),
+            Arc::default(),
+            Arc::default(),
+            budget,
+        )
+        .unwrap();
+        (Arc::default(), ledger, Arc::new(Readers::new(path)))
+    }
+
+    #[test]
+    fn changes_that_wait_share_one_commit_and_are_answered_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (queue, ledger, readers) = queue(&folder);
+        let waiting: Vec<_> = (0..10)
+            .map(|number| {
+                let readers = Arc::clone(&readers);
+                queue.submit(0, move |ledger| {
+                    note(ledger, &number.to_string())?;
+                    Ok(noted(&readers))
+                })
+            })
+            .collect();
+        queue.close();
+        run(&queue, ledger);
+        let seen_meanwhile: Vec<i64> = waiting
+            .into_iter()
+            .map(|pending| pending.wait().unwrap())
+            .collect();
+        assert_eq!((seen_meanwhile, noted(&readers)), (vec![0; 10], 10));
+    }
+
+    #[test]
+    fn a_change_that_fails_takes_its_whole_commit_with_it_and_the_next_one_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let (queue, ledger, readers) = queue(&folder);
+        let good = queue.submit(0, |ledger| note(ledger, "good"));
+        let bad = queue.submit(0, |ledger| {
+            ledger.db.execute("insert into nowhere values (1)", [])
+        });
+        let serving = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || run(&queue, ledger))
+        };
+        assert_eq!(
+            (good.wait(), bad.wait()),
+            (Err(Unavailable), Err(Unavailable))
+        );
+        assert_eq!(noted(&readers), 0);
+        assert_eq!(queue.write(|ledger| note(ledger, "next")), Ok(()));
+        assert_eq!(noted(&readers), 1);
+        queue.close();
+        serving.join().unwrap();
+        assert_eq!(queue.write(|ledger| note(ledger, "late")), Err(Unavailable));
+    }
+}

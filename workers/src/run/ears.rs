@@ -1,7 +1,7 @@
 //! What comes in: from the consumer, the producer, the memory and the handlers, through one channel.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -52,10 +52,15 @@ pub(super) struct Ears {
     pub(super) inputs: UnboundedSender<Input>,
     pub(super) generations: Generations,
     pub(super) revoke_wait: Duration,
+    /// Whether the consumer has been replaced: what it hears while it ends is no news.
+    pub(super) replaced: Arc<AtomicBool>,
 }
 
 impl Ears {
     fn tell(&self, input: Input) {
+        if self.replaced.load(Ordering::Acquire) {
+            return;
+        }
         // Nobody listens any more: the worker is ending, and what comes is read again by the next.
         let _ = self.inputs.send(input);
     }

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backstitch_broker::{
@@ -130,10 +131,11 @@ impl Parts {
             revoke_wait: self.config.revoke_wait,
         };
         let producer = links.produce(0)?;
-        let consumer = links.consume()?;
+        let (consumer, consumer_replaced) = links.consume()?;
         let shell = Shell {
             control: consumer.control(),
             consumer: Some(consumer),
+            consumer_replaced,
             producer,
             producer_number: 0,
             links,
@@ -172,18 +174,23 @@ impl Links {
         })
     }
 
-    fn consume(&self) -> Result<Consumer, BrokerError> {
+    fn consume(&self) -> Result<(Consumer, Arc<AtomicBool>), BrokerError> {
+        let replaced = Arc::new(AtomicBool::new(false));
         let ears = Ears {
+            replaced: Arc::clone(&replaced),
             inputs: self.inputs.clone(),
             generations: self.generations.clone(),
             revoke_wait: self.revoke_wait,
         };
-        Consumer::start(&self.kafka, self.options.clone(), ears)
+        let consumer = Consumer::start(&self.kafka, self.options.clone(), ears)?;
+        Ok((consumer, replaced))
     }
 }
 
 struct Shell {
     consumer: Option<Consumer>,
+    /// Set before the consumer is let go, so that its last words are not taken for the next one's.
+    consumer_replaced: Arc<AtomicBool>,
     control: ConsumerControl,
     producer: Producer,
     /// Tells the acknowledgements of this producer from those of one that has ended.
@@ -354,6 +361,7 @@ impl Shell {
 
     async fn replace_consumer(&mut self, reason: &str) {
         tracing::error!(reason, "the consumer has ended and is replaced");
+        self.consumer_replaced.store(true, Ordering::Release);
         self.bench.consumer_replaced();
         if let Some(ended) = self.consumer.take() {
             // It may wait for the broker for seconds; its partitions are not ours any more.
@@ -362,8 +370,9 @@ impl Shell {
         loop {
             sleep(REBUILD_WAIT).await;
             match self.links.consume() {
-                Ok(consumer) => {
+                Ok((consumer, replaced)) => {
                     self.control = consumer.control();
+                    self.consumer_replaced = replaced;
                     self.consumer = Some(consumer);
                     return;
                 }

@@ -36,7 +36,8 @@ pub(super) enum YamlError {
 }
 
 impl Node {
-    /// Reads one document. `yes`, `no`, `on` and `off` are texts, as in YAML 1.2.
+    /// Reads one document. `yes`, `no`, `on` and `off` are texts, as in YAML 1.2, and so are `01234`
+    /// and `1_000`: they are more often keys than counts.
     pub(super) fn read(source: &str) -> Result<Self, YamlError> {
         if source.len() > DEFINITION_BYTES_MAX {
             return Err(YamlError::TooLarge(format!(
@@ -46,6 +47,8 @@ impl Node {
         }
         let options = serde_saphyr::options! {
             strict_booleans: true,
+            leading_zero_numbers_as_strings: true,
+            underscored_numbers_as_strings: true,
             with_snippet: false,
             budget: serde_saphyr::budget! {
                 max_depth: YAML_DEPTH_MAX,

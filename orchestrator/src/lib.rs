@@ -2,5 +2,6 @@
 //!
 //! Inside, imports go one way: `cli` → `engine` → `store`.
 
+pub mod demo;
 pub mod engine;
 pub mod store;

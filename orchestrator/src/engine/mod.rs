@@ -14,6 +14,7 @@
 //! | `asking.rs` | the tasks that speak to the store |
 //! | `saying.rs` | the thread that hands records to the producer |
 //! | `intake.rs` | from source topics to the inbox |
+//! | `topics.rs` | the topics that all this lives on |
 //! | `matching.rs` | which sagas a source record starts |
 
 pub mod book;
@@ -24,12 +25,14 @@ mod intake;
 mod matching;
 mod run;
 mod saying;
+mod topics;
 mod turning;
 
 pub use book::Book;
 pub use intake::IntakeCounters;
 pub use matching::{Matched, Matcher};
-pub use run::{EngineError, Orchestrator, OrchestratorConfig, check_topics, topics_needed};
+pub use run::{EngineError, Orchestrator, OrchestratorConfig};
+pub use topics::{TopicNames, TopicSizes, apply_topics, check_topics, topics_needed};
 
 /// Milliseconds since the Unix epoch, by this machine's clock.
 pub(crate) fn now_ms() -> i64 {

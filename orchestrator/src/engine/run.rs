@@ -1,6 +1,5 @@
 //! An orchestrator: the machine, its shells and the intake, in one process.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -8,10 +7,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use backstitch_broker::{
-    Admin, BrokerError, Consumer, ConsumerOptions, KafkaConfig, OffsetReset,
+    BrokerError, Consumer, ConsumerOptions, KafkaConfig, OffsetReset,
 };
 use backstitch_saga::Definition;
-use backstitch_saga::definition::{Undo, Verb};
 use backstitch_schemas::{Codec, EventSchemas, wire};
 
 use super::Book;
@@ -22,6 +20,7 @@ use super::machine::{Counters, Input, Machine, MachineConfig};
 use super::matching::Matcher;
 use super::now_ms;
 use super::saying::Saying;
+use super::topics::check_topics;
 use super::turning::{End, Event, Shared, Turning};
 use crate::store::{DefinitionRow, Store, StoreError};
 
@@ -90,53 +89,6 @@ pub struct Orchestrator {
     intake: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
     shared: Shared,
     intake_counters: Arc<IntakeCounters>,
-}
-
-/// The topics that definitions need, each once, in order: the engine's own, a command topic for
-/// each activity, and the source topics last.
-pub fn topics_needed<'d>(
-    topics: &wire::Topics,
-    definitions: impl IntoIterator<Item = &'d Definition>,
-) -> (Vec<String>, Vec<String>) {
-    let mut own = vec![topics.inbox(), topics.journal(), topics.dead_letters()];
-    let mut activities = BTreeSet::new();
-    let mut sources = BTreeSet::new();
-    for definition in definitions {
-        sources.extend(definition.start.iter().map(|rule| rule.topic.clone()));
-        for step in &definition.steps {
-            let Verb::Do(work) = &step.verb;
-            activities.insert(work.activity.clone());
-            if let Undo::Other(other) = &work.undo {
-                activities.insert(other.activity.clone());
-            }
-        }
-    }
-    own.extend(activities.iter().map(|activity| topics.commands(activity)));
-    (own, sources.into_iter().collect())
-}
-
-/// Checks that every topic that is needed is there; returns the partitions of the inbox.
-///
-/// # Errors
-///
-/// [`EngineError::TopicsMissing`] names those that are not; [`EngineError::Broker`] if Kafka
-/// cannot be asked.
-pub fn check_topics<'d>(
-    kafka: &KafkaConfig,
-    topics: &wire::Topics,
-    definitions: impl IntoIterator<Item = &'d Definition>,
-) -> Result<i32, EngineError> {
-    let there = Admin::new(kafka)?.list_topics()?;
-    let (own, sources) = topics_needed(topics, definitions);
-    let missing: Vec<String> = own
-        .into_iter()
-        .chain(sources)
-        .filter(|name| !there.contains_key(name))
-        .collect();
-    match there.get(&topics.inbox()) {
-        Some(partitions) if missing.is_empty() => Ok(*partitions),
-        Some(_) | None => Err(EngineError::TopicsMissing { missing }),
-    }
 }
 
 impl OrchestratorConfig {

@@ -65,7 +65,7 @@ impl Machine {
                             let letter = inbox::dead_letter(&record, reason, detail, by, now_ms);
                             self.bury(id, letter);
                         }
-                        Arrival::Stray { partition, .. } => {
+                        Arrival::Stray { partition } => {
                             let (reason, detail) = (DeadLetterReason::Other, "stray".to_owned());
                             let letter = inbox::dead_letter(&record, reason, detail, by, now_ms);
                             self.send_on(id, letter, partition);

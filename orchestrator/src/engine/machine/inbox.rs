@@ -8,7 +8,7 @@ use backstitch_schemas::{
     ReplyOutcome, Start, wire,
 };
 
-use crate::store::ShardId;
+use crate::store::{ShardId, is_storable};
 
 /// A record of the inbox, understood.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) enum Arrival {
     /// It is for a saga.
     Message { key: String, message: Message },
     /// It lies in the wrong partition.
-    Stray { key: String, partition: i32 },
+    Stray { partition: i32 },
     /// It cannot be read.
     Dead {
         reason: DeadLetterReason,
@@ -46,6 +46,10 @@ pub(super) fn read(
         let detail = "its key is not UTF-8".to_owned();
         return dead(DeadLetterReason::BadKey, detail);
     };
+    if !is_storable(key) {
+        let detail = "its key holds U+0000, which no store takes".to_owned();
+        return dead(DeadLetterReason::BadKey, detail);
+    }
     let payload = record.payload.as_deref().unwrap_or_default();
     let message = match codec.decode_inbox(payload) {
         Ok(message) => message,
@@ -65,8 +69,7 @@ pub(super) fn read(
     }
     let partition = wire::partition_of(key.as_bytes(), partitions);
     if partition != shard.0 {
-        let key = key.to_owned();
-        return Arrival::Stray { key, partition };
+        return Arrival::Stray { partition };
     }
     let arrival = match message {
         InboxMessage::Start(start) => start_of(record, start),

@@ -8,12 +8,12 @@ use backstitch_broker::{DeliveryError, IncomingRecord, OutgoingRecord, TopicPart
 
 use super::ears::Generations;
 use super::outbox::{Outbox, Parcel, Shipment};
+use super::reading::{Reading, Reread};
 use crate::batch::{Item, Outcome, Task};
 use crate::config::WorkerConfig;
 use crate::handler::{Handler, Handlers};
 use crate::intake::{Intake, Job, Unread};
 use crate::lanes::{Kind, Lanes};
-use crate::offsets::Offsets;
 use crate::outlet::Outlet;
 use crate::said::Said;
 use crate::stats::{Counters, count};
@@ -54,36 +54,12 @@ pub(super) enum Effect {
     Stop,
 }
 
-/// A partition to be read again.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reread {
-    pub(super) partition: TopicPartition,
-    pub(super) offset: i64,
-    pub(super) generation: u64,
-    at_ms: i64,
-}
-
 /// An outside handler that runs.
 #[derive(Debug)]
 struct Outside {
     job: Arc<Job>,
     every_ms: i64,
     next_beat_ms: i64,
-}
-
-#[derive(Debug)]
-struct Partition {
-    offsets: Offsets,
-    /// Read and dropped again: they never finish here.
-    dropped_count: usize,
-    paused: bool,
-    leaving: bool,
-}
-
-impl Partition {
-    fn at_work_count(&self) -> usize {
-        self.offsets.unfinished_count() - self.dropped_count
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +95,7 @@ pub(super) struct Bench {
     outlet: Outlet,
     counters: Arc<Counters>,
     lanes: Lanes<Arc<Job>>,
-    partitions: HashMap<TopicPartition, Partition>,
+    reading: Reading,
     outbox: Outbox,
     at_work: HashMap<u64, Arc<Job>>,
     outside: HashMap<u64, Outside>,
@@ -132,9 +108,6 @@ pub(super) struct Bench {
     paused: bool,
     commit_due_ms: Option<i64>,
     trouble_due_ms: Option<i64>,
-    leaving: Option<SyncSender<()>>,
-    rereads: Vec<Reread>,
-    generations: Generations,
     stage: Stage,
     effects: Vec<Effect>,
 }
@@ -163,7 +136,7 @@ impl Bench {
             outlet,
             counters,
             lanes: Lanes::new(),
-            partitions: HashMap::new(),
+            reading: Reading::new(generations),
             outbox: Outbox::default(),
             at_work: HashMap::new(),
             outside: HashMap::new(),
@@ -175,9 +148,6 @@ impl Bench {
             paused: false,
             commit_due_ms: None,
             trouble_due_ms: None,
-            leaving: None,
-            rereads: Vec::new(),
-            generations,
             stage: Stage::Serving,
             effects: Vec::new(),
         }
@@ -185,16 +155,7 @@ impl Bench {
 
     /// Partitions have come, each with the generation that its records will carry.
     pub(super) fn assigned(&mut self, partitions: Vec<(TopicPartition, u64)>) {
-        for (partition, generation) in partitions {
-            let fresh = Partition {
-                offsets: Offsets::new(generation),
-                dropped_count: 0,
-                paused: false,
-                leaving: false,
-            };
-            self.rereads.retain(|reread| reread.partition != partition);
-            self.partitions.insert(partition, fresh);
-        }
+        self.reading.assigned(partitions);
     }
 
     /// Partitions go. What waits for them is dropped; what is at work is waited for, unless they are lost already.
@@ -209,33 +170,18 @@ impl Bench {
                 .iter()
                 .any(|gone| gone.partition == origin.partition && gone.topic == origin.topic)
         });
-        for partition in partitions {
-            if lost {
-                self.partitions.remove(partition);
-            } else if let Some(partition) = self.partitions.get_mut(partition) {
-                partition.leaving = true;
-            }
-        }
-        if let Some(earlier) = self.leaving.replace(let_go) {
-            self.effects.push(Effect::LetGo(earlier));
-        }
+        let earlier = self.reading.revoked(partitions, lost, let_go);
+        self.effects.extend(earlier.map(Effect::LetGo));
     }
 
     pub(super) fn records(&mut self, records: Vec<IncomingRecord>, now_ms: i64) {
         count(&self.counters.records, records.len() as u64);
         for record in records {
-            let place = TopicPartition {
-                topic: Arc::clone(&record.topic),
-                partition: record.partition,
-            };
-            let Some(partition) = self.partitions.get_mut(&place) else {
-                continue;
-            };
-            if partition.leaving || !partition.offsets.read(record.generation, record.offset) {
+            if !self.reading.read(&record) {
                 continue;
             }
             if self.stage != Stage::Serving {
-                partition.dropped_count += 1;
+                self.reading.dropped(&record);
                 continue;
             }
             let weight = weight(&record);
@@ -273,19 +219,7 @@ impl Bench {
         self.drop_waiting(|origin| {
             origin.partition == place.partition && origin.topic == place.topic
         });
-        if let Some(partition) = self.partitions.get_mut(place)
-            && let Some(offset) = partition.offsets.position()
-        {
-            let generation = self.generations.next();
-            partition.offsets = Offsets::new(generation);
-            partition.dropped_count = 0;
-            self.rereads.push(Reread {
-                partition: place.clone(),
-                offset,
-                generation,
-                at_ms,
-            });
-        }
+        self.reading.reread(place, at_ms);
     }
 
     /// The batch that ran is committed.
@@ -361,18 +295,14 @@ impl Bench {
             self.close(parcel.origin());
         }
         self.drop_waiting(|_| true);
-        for place in self.partitions.keys().cloned().collect::<Vec<_>>() {
-            self.reread(&place, now_ms);
-        }
+        self.reading.reread_all(now_ms);
     }
 
     /// The consumer has ended and is replaced: its partitions come again.
     pub(super) fn consumer_replaced(&mut self) {
         self.drop_waiting(|_| true);
-        self.partitions.clear();
-        if let Some(let_go) = self.leaving.take() {
-            self.effects.push(Effect::LetGo(let_go));
-        }
+        let waited = self.reading.clear();
+        self.effects.extend(waited.map(Effect::LetGo));
     }
 
     /// Stops reading; what is at work is finished.
@@ -412,7 +342,7 @@ impl Bench {
             Stage::Draining { until_ms } | Stage::Closing { until_ms } => Some(until_ms),
             Stage::Serving | Stage::Stopped => None,
         };
-        let reread = self.rereads.iter().map(|reread| reread.at_ms).min();
+        let reread = self.reading.next_reread_ms();
         [beat, drain, reread, self.commit_due_ms, self.trouble_due_ms]
             .into_iter()
             .flatten()
@@ -420,8 +350,8 @@ impl Bench {
     }
 
     fn seek(&mut self, now_ms: i64) {
-        let due = self.rereads.extract_if(.., |reread| reread.at_ms <= now_ms);
-        self.effects.extend(due.map(Effect::Seek));
+        let due = self.reading.due_rereads(now_ms);
+        self.effects.extend(due.into_iter().map(Effect::Seek));
     }
 
     fn next_batch(&mut self, now_ms: i64) {
@@ -492,16 +422,9 @@ impl Bench {
     /// A record is through altogether.
     fn finish(&mut self, record: &IncomingRecord, now_ms: i64) {
         self.close(record);
-        let place = TopicPartition {
-            topic: Arc::clone(&record.topic),
-            partition: record.partition,
-        };
-        if let Some(partition) = self.partitions.get_mut(&place) {
-            partition.offsets.finish(record.generation, record.offset);
-            if partition.offsets.has_moved() {
-                self.commit_due_ms
-                    .get_or_insert(now_ms + self.limits.commit_every_ms);
-            }
+        if self.reading.finished(record) {
+            self.commit_due_ms
+                .get_or_insert(now_ms + self.limits.commit_every_ms);
         }
     }
 
@@ -514,15 +437,7 @@ impl Bench {
     fn drop_waiting(&mut self, drop: impl Fn(&IncomingRecord) -> bool) {
         for job in self.lanes.drop_waiting(|job| drop(&job.record)) {
             self.close(&job.record);
-            let place = TopicPartition {
-                topic: Arc::clone(&job.record.topic),
-                partition: job.record.partition,
-            };
-            if let Some(partition) = self.partitions.get_mut(&place)
-                && partition.offsets.generation() == job.record.generation
-            {
-                partition.dropped_count += 1;
-            }
+            self.reading.dropped(&job.record);
         }
     }
 
@@ -556,27 +471,12 @@ impl Bench {
 
     /// Lets partitions go once nothing of theirs is at work.
     fn let_go(&mut self) {
-        let leaving = || {
-            self.partitions
-                .iter()
-                .filter(|(_, partition)| partition.leaving)
-        };
-        if self.leaving.is_none() || leaving().any(|(_, partition)| partition.at_work_count() > 0) {
-            return;
-        }
-        let gone: Vec<TopicPartition> = leaving().map(|(place, _)| place.clone()).collect();
-        let mut offsets = Vec::new();
-        for place in gone {
-            if let Some(mut partition) = self.partitions.remove(&place)
-                && let Some(offset) = partition.offsets.take_commit()
-            {
-                offsets.push((place, offset));
+        if let Some((offsets, let_go)) = self.reading.take_gone() {
+            if !offsets.is_empty() {
+                self.effects.push(Effect::Commit(offsets));
             }
+            self.effects.push(Effect::LetGo(let_go));
         }
-        if !offsets.is_empty() {
-            self.effects.push(Effect::Commit(offsets));
-        }
-        self.effects.extend(self.leaving.take().map(Effect::LetGo));
     }
 
     fn commit(&mut self, now_ms: i64) {
@@ -587,13 +487,7 @@ impl Bench {
     }
 
     fn commit_all(&mut self) {
-        let offsets: Vec<_> = self
-            .partitions
-            .iter_mut()
-            .filter_map(|(place, partition)| {
-                Some((place.clone(), partition.offsets.take_commit()?))
-            })
-            .collect();
+        let offsets = self.reading.take_commits();
         if !offsets.is_empty() {
             self.effects.push(Effect::Commit(offsets));
         }
@@ -609,13 +503,7 @@ impl Bench {
             self.paused = false;
         }
         let pause = self.paused || self.stage != Stage::Serving;
-        let mut turned = Vec::new();
-        for (place, partition) in &mut self.partitions {
-            if partition.paused != pause {
-                partition.paused = pause;
-                turned.push(place.clone());
-            }
-        }
+        let turned = self.reading.turn(pause);
         if !turned.is_empty() {
             self.effects.push(if pause {
                 Effect::Pause(turned)

@@ -44,8 +44,8 @@ fn bench(change: impl FnOnce(&mut WorkerConfig)) -> Bench {
     let intake = Intake::new(config.codec.clone(), activities, 1_000_000);
     let outlet = Outlet::new(config.codec.clone(), "w".to_owned(), &topics, ACTIVITY);
     let (counters, generations) = (Arc::default(), Generations::default());
+    assert_eq!(generations.next(), 1);
     let mut bench = Bench::new(&config, handlers, intake, outlet, counters, generations);
-    assert_eq!(bench.generations.next(), 1);
     bench.assigned(vec![(place(), 1)]);
     assert!(bench.turn(0).is_empty());
     bench

@@ -5,6 +5,7 @@ mod builder;
 mod carry;
 mod ears;
 mod outbox;
+mod reading;
 mod shell;
 
 pub use builder::{Worker, WorkerBuilder, WorkerError};

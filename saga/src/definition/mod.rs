@@ -5,7 +5,7 @@
 //! | `model.rs` | the structure, whichever way it was written |
 //! | `yaml.rs` | reading and checking a text |
 //! | `node.rs` | YAML as a tree that knows where everything stands |
-//! | `read.rs` | from that tree to the structure |
+//! | `read.rs`, `parts.rs` | from that tree to the structure, and its small parts |
 //! | `words.rs` | names and durations, as they are written |
 //! | `check.rs` | what must hold before a definition is run |
 //! | `hash.rs` | the name of a structure |
@@ -18,6 +18,7 @@ mod diagnostic;
 mod hash;
 mod model;
 mod node;
+mod parts;
 mod place;
 mod read;
 mod words;

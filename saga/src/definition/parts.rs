@@ -1,0 +1,274 @@
+//! Reading the small parts: maps with fixed keys, numbers, durations, expressions.
+
+use std::collections::BTreeMap;
+
+use super::diagnostic::Diagnostic;
+use super::node::{Node, Yaml};
+use super::place::Span;
+use super::read::Reader;
+use super::words::{DURATION_HELP, duration_ms, nearest};
+use crate::expression::{Expression, ExpressionError, Template};
+
+/// The entries of a map, by key.
+pub(super) struct Fields<'n> {
+    what: String,
+    pub(super) span: Span,
+    entries: BTreeMap<&'n str, (&'n Node, &'n Node)>,
+}
+
+impl<'n> Fields<'n> {
+    pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
+        self.entries.get(name).map(|(_, value)| *value)
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn timeout(&mut self, node: &Node, place: &str) -> Option<u64> {
+        if matches!(node.yaml, Yaml::Map(_)) {
+            self.push(
+                self.places
+                    .error(
+                        "BS0107",
+                        node.span,
+                        "a timeout in parts is not available yet".to_owned(),
+                    )
+                    .with_help("write one duration: how long an attempt may go without an answer"),
+            );
+            return None;
+        }
+        self.duration(node, place)
+    }
+
+    pub(super) fn duration(&mut self, node: &Node, place: &str) -> Option<u64> {
+        self.places.put(place, node.span);
+        self.measured(node, duration_ms)
+    }
+
+    pub(super) fn measured<T>(
+        &mut self,
+        node: &Node,
+        read: fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let reason = match &node.yaml {
+            Yaml::Text(text) => match read(text) {
+                Ok(measured) => return Some(measured),
+                Err(reason) => reason,
+            },
+            Yaml::Number(number) => format!("`{number}` is not a duration: its unit is missing"),
+            Yaml::Null | Yaml::Bool(_) | Yaml::List(_) | Yaml::Map(_) => {
+                format!("a duration is expected, not {}", node.kind())
+            }
+        };
+        self.push(
+            self.places
+                .error("BS0109", node.span, reason)
+                .with_help(DURATION_HELP),
+        );
+        None
+    }
+
+    pub(super) fn count(&mut self, node: &Node, place: &str, what: &str) -> Option<u32> {
+        self.places.put(place, node.span);
+        let count = match &node.yaml {
+            Yaml::Number(number) => number.as_u64().and_then(|count| u32::try_from(count).ok()),
+            Yaml::Null | Yaml::Bool(_) | Yaml::Text(_) | Yaml::List(_) | Yaml::Map(_) => None,
+        };
+        if count.is_none() {
+            self.wrong_kind(node, what, "a whole number");
+        }
+        count
+    }
+
+    pub(super) fn percent(&mut self, node: &Node, place: &str) -> Option<u8> {
+        self.places.put(place, node.span);
+        let number = match &node.yaml {
+            Yaml::Number(number) => number.as_u64(),
+            Yaml::Text(text) => text
+                .strip_suffix('%')
+                .and_then(|text| text.trim().parse().ok()),
+            Yaml::Null | Yaml::Bool(_) | Yaml::List(_) | Yaml::Map(_) => None,
+        };
+        let percent = number
+            .and_then(|number| u8::try_from(number).ok())
+            .filter(|percent| *percent <= 100);
+        if percent.is_none() {
+            self.push(
+                self.places
+                    .error(
+                        "BS0110",
+                        node.span,
+                        "`jitter` is not a percentage".to_owned(),
+                    )
+                    .with_help("write a whole number from 0 to 100"),
+            );
+        }
+        percent
+    }
+
+    pub(super) fn truth(&mut self, node: &Node, place: &str, what: &str) -> bool {
+        self.places.put(place, node.span);
+        match &node.yaml {
+            Yaml::Bool(truth) => *truth,
+            Yaml::Text(text) if text == "yes" => true,
+            Yaml::Text(text) if text == "no" => false,
+            Yaml::Null | Yaml::Number(_) | Yaml::Text(_) | Yaml::List(_) | Yaml::Map(_) => {
+                self.wrong_kind(node, what, "true or false");
+                false
+            }
+        }
+    }
+
+    pub(super) fn text(&mut self, node: &Node, place: &str, what: &str) -> Option<String> {
+        self.places.put(place, node.span);
+        match node.text() {
+            Some(text) => Some(text.to_owned()),
+            None => {
+                self.wrong_kind(node, what, "a text");
+                None
+            }
+        }
+    }
+
+    /// A place where the whole text is an expression.
+    pub(super) fn logic(&mut self, node: &Node, place: &str, name: &str) -> Option<Expression> {
+        self.places.put(place, node.span);
+        let source = match &node.yaml {
+            Yaml::Text(text) => text.clone(),
+            // `when: true` and `key: 5` are expressions as well.
+            Yaml::Bool(truth) => truth.to_string(),
+            Yaml::Number(number) => number.to_string(),
+            Yaml::Null | Yaml::List(_) | Yaml::Map(_) => {
+                self.wrong_kind(node, &format!("`{name}`"), "an expression");
+                return None;
+            }
+        };
+        match Expression::compile(&source) {
+            Ok(expression) => Some(expression),
+            Err(error) => {
+                let mut diagnostic = self.no_expression(&error, node.span);
+                if source.starts_with('=') {
+                    diagnostic = diagnostic.with_help(format!(
+                        "the whole of `{name}` is an expression: leave out the `=`"
+                    ));
+                }
+                self.push(diagnostic);
+                None
+            }
+        }
+    }
+
+    pub(super) fn no_expression(&self, error: &ExpressionError, span: Span) -> Diagnostic {
+        let span = match error.offset {
+            Some(offset) => self.places.within(span, offset, 1),
+            None => span,
+        };
+        self.places.error("BS0203", span, error.reason.clone())
+    }
+
+    /// A document in which strings that begin with `=` are expressions.
+    pub(super) fn template(&mut self, node: &Node, place: &str) -> Template {
+        self.places.put(place, node.span);
+        match &node.yaml {
+            Yaml::Text(text) => Template::from_text(text.clone()).unwrap_or_else(|error| {
+                let diagnostic = self.no_expression(&error, node.span);
+                self.push(diagnostic);
+                Template::empty()
+            }),
+            Yaml::List(items) => Template::list(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(|(n, item)| self.template(item, &format!("{place}[{n}]")))
+                    .collect(),
+            ),
+            Yaml::Map(entries) => Template::object(
+                entries
+                    .iter()
+                    .filter_map(|(key, value)| {
+                        let name = self.key(key)?.to_owned();
+                        let template = self.template(value, &format!("{place}.{name}"));
+                        Some((name, template))
+                    })
+                    .collect(),
+            ),
+            Yaml::Null | Yaml::Bool(_) | Yaml::Number(_) => {
+                Template::Literal(node.scalar().unwrap_or_default())
+            }
+        }
+    }
+
+    pub(super) fn key<'n>(&mut self, node: &'n Node) -> Option<&'n str> {
+        let text = node.text();
+        if text.is_none() {
+            self.wrong_kind(node, "a key", "a text");
+        }
+        text
+    }
+
+    /// The entries of a map of which the keys are fixed.
+    pub(super) fn fields<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        known: &[&str],
+    ) -> Option<Fields<'n>> {
+        let Yaml::Map(nodes) = &node.yaml else {
+            self.wrong_kind(node, what, "a map");
+            return None;
+        };
+        let mut entries = BTreeMap::new();
+        for (key, value) in nodes {
+            let Some(name) = self.key(key) else {
+                continue;
+            };
+            if known.contains(&name) {
+                entries.insert(name, (key, value));
+            } else {
+                let help = match nearest(name, known) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("it may have {}", known.join(", ")),
+                };
+                self.push(
+                    self.places
+                        .error("BS0103", key.span, format!("{what} has no `{name}`"))
+                        .with_help(help),
+                );
+            }
+        }
+        let span = nodes.first().map_or(node.span, |(key, _)| key.span);
+        Some(Fields {
+            what: what.to_owned(),
+            span,
+            entries,
+        })
+    }
+
+    pub(super) fn required<'n>(&mut self, fields: &Fields<'n>, name: &str) -> Option<&'n Node> {
+        let node = fields.get(name);
+        if node.is_none() {
+            self.error(
+                "BS0104",
+                fields.span,
+                format!("{} must have `{name}`", fields.what),
+            );
+        }
+        node
+    }
+
+    pub(super) fn wrong_kind(&mut self, node: &Node, what: &str, expected: &str) {
+        let found = node.kind();
+        self.error(
+            "BS0105",
+            node.span,
+            format!("{what} must be {expected}, and is {found}"),
+        );
+    }
+
+    pub(super) fn error(&mut self, code: &'static str, span: Span, message: String) {
+        self.push(self.places.error(code, span, message));
+    }
+
+    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+        self.found.push(diagnostic);
+    }
+}

@@ -275,3 +275,52 @@ async fn a_full_worker_stops_reading_and_goes_on_later() {
     let stats = worker.join().await.unwrap();
     assert_eq!((stats.done, stats.open), (600, 0), "{stats:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_cut_off_amid_the_work_again_and_again_has_one_effect_a_key() {
+    const SAGAS: usize = 1_200;
+    let world = World::new();
+    let mut options = world.order_options();
+    options.session_timeout = Duration::from_secs(6);
+    options.knobs = Knobs {
+        delay: Duration::from_millis(1),
+        ..Knobs::default()
+    };
+    let commands: Vec<Command> = (0..SAGAS)
+        .map(|saga| world.command(&format!("s{saga}"), "ship-order", Direction::Do))
+        .collect();
+    world.send_all(&commands);
+    for round in 1..=4 {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let worker = runtime.spawn(start_order_worker("ship-order", options.clone()));
+        let worker = worker.await.unwrap().unwrap();
+        world.replies(round * 100).await;
+        // Every task ends where it stands: no drain, no reply for what is committed, no offset for what is replied.
+        runtime.shutdown_background();
+        drop(worker);
+    }
+    let last = start_order_worker("ship-order", options.clone())
+        .await
+        .unwrap();
+    let mut count = SAGAS;
+    loop {
+        let replies = world.replies(count).await;
+        let distinct: std::collections::BTreeSet<&str> =
+            replies.iter().map(|reply| reply.saga.as_str()).collect();
+        if distinct.len() == SAGAS {
+            break;
+        }
+        // Some came twice.
+        count = replies.len() + SAGAS - distinct.len();
+    }
+    last.drain();
+    last.join().await.unwrap();
+    let ledger = read_ledger(options.ledger_path("ship-order"))
+        .await
+        .unwrap();
+    assert_eq!(ledger.len(), SAGAS);
+    assert_eq!(
+        world.committed("ship-order", 2),
+        i64::try_from(SAGAS).unwrap()
+    );
+}

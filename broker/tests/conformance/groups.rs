@@ -261,6 +261,27 @@ fn a_member_that_hangs_loses_its_partitions_is_told_and_may_come_back() {
 }
 
 #[test]
+fn a_handler_that_does_not_let_go_delays_a_stop_but_does_not_hang_it() {
+    let (topic, group) = (topic("clings", 1), unique("group"));
+    let (release, cling) = std::sync::mpsc::channel::<()>();
+    let probe = Plan::new(&group, &topic)
+        .on_revoked(move |_, _| {
+            let _ = cling.recv_timeout(PATIENCE);
+        })
+        .start();
+    probe.await_owned(1);
+    let begun = Instant::now();
+    probe.stop();
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(20), "{waited:?}");
+    assert!(
+        waited > Duration::from_secs(9),
+        "it was given its time: {waited:?}"
+    );
+    drop(release);
+}
+
+#[test]
 fn a_handler_that_panics_ends_its_consumer_which_leaves_the_group() {
     let (topic, group) = (topic("panics", 1), unique("group"));
     let panicking = Plan::new(&group, &topic)

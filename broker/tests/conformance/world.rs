@@ -1,5 +1,6 @@
 //! The broker under test, and names that no other fact uses.
 
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -18,16 +19,41 @@ pub(crate) fn bootstrap() -> String {
     }
     EMBEDDED
         .get_or_init(|| {
-            let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
-            let _ = std::fs::remove_dir_all(&folder); // The last run's.
-            std::fs::create_dir_all(&folder).unwrap();
+            let folder = tempfile::Builder::new()
+                .prefix("conformance-")
+                .tempdir_in(tidy(Path::new(env!("CARGO_TARGET_TMPDIR"))))
+                .unwrap()
+                .keep();
             embedded(&folder.join("broker.db"), "127.0.0.1:0")
         })
         .bootstrap_servers()
         .to_owned()
 }
 
-pub(crate) fn embedded(path: &std::path::Path, listen: &str) -> EmbeddedBroker {
+/// A test process has no end at which it could tidy up, so each removes what runs of an hour ago and more have left. Not all that is
+/// there: another run may be going on.
+fn tidy(folder: &Path) -> &Path {
+    for entry in folder.read_dir().unwrap().flatten() {
+        let old = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|at| {
+                at.elapsed()
+                    .is_ok_and(|age| age > Duration::from_secs(3_600))
+            });
+        if old
+            && entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with("conformance-")
+        {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    folder
+}
+
+pub(crate) fn embedded(path: &Path, listen: &str) -> EmbeddedBroker {
     EmbeddedBroker::start(EmbeddedConfig {
         path: path.to_path_buf(),
         listen: listen.parse().unwrap(),

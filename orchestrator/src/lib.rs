@@ -2,6 +2,7 @@
 //!
 //! Inside, imports go one way: `cli` → `engine` → `store`.
 
+pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod store;

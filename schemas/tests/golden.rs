@@ -293,6 +293,8 @@ impl Dice {
                     .take(self.below(3))
                     .collect(),
                 placed_at_ms: self.long(),
+                fail_at: self.maybe(Self::text),
+                fail_how: self.maybe(Self::text),
                 ..support::order_placed()
             }),
         }

@@ -1,7 +1,8 @@
 //! The example event of the documentation and the demo.
 
 use crate::datum::{
-    Datum, Input, VARINT_LEN_MAX, bytes_size, write_bytes, write_int, write_len, write_long,
+    Datum, Input, VARINT_LEN_MAX, bytes_size, option_size, write_bytes, write_int, write_len,
+    write_long, write_option,
 };
 use crate::known::RecordKind;
 
@@ -44,6 +45,10 @@ pub struct OrderPlaced {
     pub address: Address,
     /// When it was placed, in milliseconds since 1970.
     pub placed_at_ms: i64,
+    /// For trying failures out: the activity whose reference worker misbehaves on this order.
+    pub fail_at: Option<String>,
+    /// What that worker then does: `refuse`, `fail`, `fail_always` or `hang`. `None` is `refuse`.
+    pub fail_how: Option<String>,
 }
 
 impl Datum for OrderPlaced {
@@ -62,6 +67,8 @@ impl Datum for OrderPlaced {
             + bytes_size(&self.address.street)
             + bytes_size(&self.address.city)
             + bytes_size(&self.address.country)
+            + option_size(self.fail_at.as_ref())
+            + option_size(self.fail_how.as_ref())
             + lines
             + 4 * VARINT_LEN_MAX
     }
@@ -84,6 +91,8 @@ impl Datum for OrderPlaced {
         write_bytes(out, &self.address.city);
         write_bytes(out, &self.address.country);
         write_long(out, self.placed_at_ms);
+        write_option(out, self.fail_at.as_ref());
+        write_option(out, self.fail_how.as_ref());
     }
 
     fn read(input: &mut Input<'_>) -> Result<Self, String> {
@@ -105,6 +114,8 @@ impl Datum for OrderPlaced {
                 country: input.string()?,
             },
             placed_at_ms: input.long()?,
+            fail_at: input.optional_string()?,
+            fail_how: input.optional_string()?,
         })
     }
 }

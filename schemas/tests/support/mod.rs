@@ -71,7 +71,7 @@ pub(crate) fn act() -> Act {
 }
 
 pub(crate) fn journal_entry() -> JournalEntry {
-    let mut entry = JournalEntry {
+    JournalEntry {
         saga: "process-order/4711".to_owned(),
         saga_seq: 2,
         shard: 3,
@@ -82,11 +82,9 @@ pub(crate) fn journal_entry() -> JournalEntry {
         status: "running".to_owned(),
         body: br#"{"step":"check_fraud","outcome":"done"}"#.to_vec(),
         previous_hash: [7; 32],
-        hash: [0; 32],
+        hash: [9; 32],
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
-    };
-    entry.hash = entry.chain_hash();
-    entry
+    }
 }
 
 pub(crate) fn dead_letter() -> DeadLetter {
@@ -146,6 +144,8 @@ pub(crate) fn order_placed() -> OrderPlaced {
             country: "DE".to_owned(),
         },
         placed_at_ms: 1_772_323_199_000,
+        fail_at: Some("charge-payment".to_owned()),
+        fail_how: None,
     }
 }
 

@@ -18,5 +18,6 @@ mod watch;
 pub use judge::{Judgement, judge};
 pub use laptop::{Laptop, LaptopError, LaptopOptions, built_in_definition};
 pub use orders::{OrderSpec, Orders};
+pub(crate) use run::percentile;
 pub use run::{DemoOptions, DemoReport, run};
 pub use watch::{Settled, Watch};

@@ -64,8 +64,12 @@ impl ConsumerHandler for Ear {
             self.waiting.waiters().starts.insert(*shard, sender.clone());
         }
         drop(sender);
-        self.tell(Event::Input(Input::Assigned(shards)));
-        let starts: HashMap<ShardId, (i64, u64)> = gather(&answers, partitions.len(), CLAIM_WAIT_MAX)
+        let wait_max = if self.tell(Event::Input(Input::Assigned(shards))) {
+            CLAIM_WAIT_MAX
+        } else {
+            Duration::ZERO
+        };
+        let starts: HashMap<ShardId, (i64, u64)> = gather(&answers, partitions.len(), wait_max)
             .into_iter()
             .map(|(shard, offset, generation)| (shard, (offset, generation)))
             .collect();
@@ -93,8 +97,9 @@ impl ConsumerHandler for Ear {
             self.waiting.waiters().ends.insert(*shard, sender.clone());
         }
         drop(sender);
-        self.tell(Event::Input(Input::Revoked { shards, lost }));
-        gather(&answers, partitions.len(), LET_GO_WAIT_MAX);
+        if self.tell(Event::Input(Input::Revoked { shards, lost })) {
+            gather(&answers, partitions.len(), LET_GO_WAIT_MAX);
+        }
     }
 
     fn records(&mut self, records: Vec<IncomingRecord>) {
@@ -118,9 +123,9 @@ impl ConsumerHandler for Ear {
 }
 
 impl Ear {
-    fn tell(&self, event: Event) {
-        // Nobody listens any more once the engine has drained.
-        let _ = self.events.send(event);
+    /// Returns whether anyone listens: nobody does once the engine has drained.
+    fn tell(&self, event: Event) -> bool {
+        self.events.send(event).is_ok()
     }
 
     fn hand_over(&self, records: Vec<IncomingRecord>) {

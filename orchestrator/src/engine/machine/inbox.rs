@@ -12,7 +12,7 @@ use crate::store::{ShardId, is_storable};
 
 /// A record of the inbox, understood.
 #[derive(Debug)]
-pub(super) enum Arrival {
+pub(crate) enum Arrival {
     /// It begins a saga.
     Start {
         key: String,
@@ -31,7 +31,7 @@ pub(super) enum Arrival {
 }
 
 /// Reads one record of partition `shard` out of `partitions`.
-pub(super) fn read(
+pub(crate) fn read(
     codec: &Codec,
     record: &IncomingRecord,
     shard: ShardId,

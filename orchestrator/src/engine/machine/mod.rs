@@ -20,7 +20,7 @@ mod outbox;
 mod shard;
 mod turn;
 
-pub(crate) use inbox::dead_letter;
+pub(crate) use inbox::{Arrival, dead_letter, read};
 pub use io::{BatchId, CommitOutcome, Effect, Input, Report, Ticket};
-pub(crate) use outbox::Names;
+pub(crate) use outbox::{Names, journal_entry};
 pub use turn::{Counters, JOURNAL_BYTES_MAX, Machine, MachineConfig};

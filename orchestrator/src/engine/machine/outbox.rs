@@ -34,7 +34,7 @@ impl Names {
     }
 
     /// A command for the workers of an activity.
-    pub(super) fn command(
+    pub(crate) fn command(
         &self,
         codec: &Codec,
         command: Command,
@@ -93,7 +93,7 @@ impl Names {
     }
 
     /// The journal's copy of a transition.
-    pub(super) fn transition(&self, row: &JournalRow, trace: Option<&str>) -> OutgoingRecord {
+    pub(crate) fn transition(&self, row: &JournalRow, trace: Option<&str>) -> OutgoingRecord {
         let mut headers = self.headers(trace, &row.saga_key, "backstitch.journal.v1", 8);
         let id = format!("{}#{}", row.saga_key, row.saga_seq);
         header(&mut headers, wire::CE_ID, id.as_bytes());
@@ -228,7 +228,7 @@ fn header(headers: &mut Headers, name: &'static str, value: &[u8]) {
 }
 
 /// An entry of the core, as the wire has it.
-pub(super) fn journal_entry(
+pub(crate) fn journal_entry(
     entry: Entry,
     shard: ShardId,
     shard_seq: i64,

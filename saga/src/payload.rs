@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -23,6 +24,9 @@ impl Payload {
     ///
     /// What `serde_json` says if they are none. Nesting is limited to 128 levels.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        // A raw value is looked at by its brackets and quotes only: alone, it would let pass what
+        // cannot be read later.
+        serde_json::from_slice::<Readable>(bytes)?;
         serde_json::from_slice::<Box<RawValue>>(bytes).map(Self::from_raw)
     }
 
@@ -31,6 +35,11 @@ impl Payload {
         Self::from_raw(
             RawValue::from_string(value.to_string()).expect("a value writes itself as JSON"),
         )
+    }
+
+    /// Whether it is JSON's `null`.
+    pub fn is_null(&self) -> bool {
+        self.as_str() == "null"
     }
 
     /// JSON's `null`.
@@ -75,5 +84,57 @@ impl Serialize for Payload {
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         <Box<RawValue>>::deserialize(deserializer).map(Self::from_raw)
+    }
+}
+
+/// Any document that can be read as a value: no number out of range, no half of a surrogate pair,
+/// no nesting beyond the limit. Nothing of it is kept.
+struct Readable;
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Readable {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a JSON document")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
+        while fields.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
     }
 }

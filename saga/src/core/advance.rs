@@ -20,7 +20,7 @@ use super::entry::{Cause, Entry};
 use super::ledger::{Failure, FailureKind, LineStatus};
 use super::message::{Act, ActKind, Answer, Command, Direction, Message, Reply, Start};
 use super::state::{Course, ParkedBy, Saga, Status, TurnedBackBy};
-use crate::definition::Definition;
+use crate::definition::{Definition, OnFailure};
 
 /// A transition: what goes into the journal, and what leaves after the commit, in this order.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,11 +163,14 @@ impl Turn<'_> {
             .line_index(&reply.occurrence)
             .ok_or(Ignored::NotAwaited)?;
         let line = &self.saga.lines[index];
-        let awaited = match line.status {
+        let awaited = match line.status.awaits() {
+            Some(direction) => direction,
             // A late answer to what the saga is parked on still counts.
-            LineStatus::Ambiguous if self.saga.course == Course::Forward => Direction::Do,
-            LineStatus::Stuck => Direction::Undo,
-            status => status.awaits().ok_or(Ignored::NotAwaited)?,
+            None if line.status == LineStatus::Stuck => Direction::Undo,
+            None if line.status == LineStatus::Ambiguous && self.saga.course == Course::Forward => {
+                Direction::Do
+            }
+            None => return Err(Ignored::NotAwaited),
         };
         let key = self
             .saga
@@ -181,7 +184,8 @@ impl Turn<'_> {
         let is_latest = is_out && reply.attempt == line.attempt;
         match (&reply.answer, awaited) {
             (Answer::Done(output), Direction::Do) => {
-                let output = output.clone();
+                // In a journal, null and nothing are the same.
+                let output = output.clone().filter(|output| !output.is_null());
                 self.emit(Change::Done { occurrence, output });
             }
             (Answer::Done(_), Direction::Undo) => {
@@ -224,6 +228,14 @@ impl Turn<'_> {
             return Err(Ignored::NothingDue);
         }
         let before = self.changes.len();
+        let overdue = self.saga.deadline_ms.is_some_and(|due| due <= self.at_ms)
+            && self.saga.course == Course::Forward;
+        if overdue && self.may_turn_back().is_ok() {
+            // What else is due does not matter any more: nothing is asked again to be undone.
+            self.emit(Change::DeadlinePassed);
+            self.emit(Change::TurnedBack(TurnedBackBy::Deadline));
+            return Ok(());
+        }
         for index in 0..self.saga.lines.len() {
             let line = &self.saga.lines[index];
             if line.due_ms.is_none_or(|due| due > self.at_ms) {
@@ -242,15 +254,10 @@ impl Turn<'_> {
                 | LineStatus::Waived => {}
             }
         }
-        let overdue = self.saga.deadline_ms.is_some_and(|due| due <= self.at_ms);
-        if overdue && self.saga.course == Course::Forward {
+        if overdue {
             self.emit(Change::DeadlinePassed);
-            if self.may_turn_back().is_ok() {
-                self.emit(Change::TurnedBack(TurnedBackBy::Deadline));
-            } else {
-                let reason = "the deadline passed after the pivot".to_owned();
-                self.park(ParkedBy::Deadline, None, reason);
-            }
+            let reason = "the deadline passed after the pivot".to_owned();
+            self.park(ParkedBy::Deadline, None, reason);
         }
         if self.changes.len() == before {
             return Err(Ignored::NothingDue);
@@ -264,7 +271,8 @@ impl Turn<'_> {
             ActKind::Cancel => match (self.saga.course, self.may_turn_back()) {
                 (Course::Back, _) => return Err(Ignored::NotApplicable),
                 (Course::Forward, Ok(())) => {
-                    if self.saga.parked.is_some() {
+                    // An undo that is stuck stays with the person, on the way back as well.
+                    if self.saga.parked.is_some() && !self.is_stuck() {
                         self.emit(Change::Unparked);
                     }
                     self.emit(Change::TurnedBack(TurnedBackBy::Cancel(act.clone())));
@@ -288,6 +296,25 @@ impl Turn<'_> {
             }
             ActKind::Waive => {
                 let index = self.parked_line(act)?;
+                // A late answer may have settled it. Taken off the ledger all the same, a step
+                // that is done would never be undone.
+                match (self.saga.lines[index].status, self.saga.course) {
+                    (LineStatus::Done, Course::Forward)
+                    | (LineStatus::Undone | LineStatus::Waived, _) => {
+                        return Err(Ignored::NotApplicable);
+                    }
+                    (
+                        LineStatus::InFlight
+                        | LineStatus::Waiting
+                        | LineStatus::Ambiguous
+                        | LineStatus::Done
+                        | LineStatus::Refused
+                        | LineStatus::Undoing
+                        | LineStatus::UndoWaiting
+                        | LineStatus::Stuck,
+                        _,
+                    ) => {}
+                }
                 if act
                     .reason
                     .as_deref()
@@ -299,12 +326,7 @@ impl Turn<'_> {
                 }
                 let occurrence = self.saga.lines[index].occurrence.clone();
                 self.emit(Change::Waived { occurrence });
-                if !self
-                    .saga
-                    .lines
-                    .iter()
-                    .any(|l| l.status == LineStatus::Stuck)
-                {
+                if !self.is_stuck() {
                     self.emit(Change::Unparked);
                 }
             }
@@ -314,6 +336,12 @@ impl Turn<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an undo waits for a person.
+    fn is_stuck(&self) -> bool {
+        let mut lines = self.saga.lines.iter();
+        lines.any(|line| line.status == LineStatus::Stuck)
     }
 
     /// The line of a parked saga that an act names.
@@ -329,26 +357,29 @@ impl Turn<'_> {
         }
     }
 
-    /// Asks again, in a new round, for everything that the saga is parked on.
+    /// Asks again, in a new round, for what the saga would only be parked on once more.
     fn reopen_all(&mut self) {
         for index in 0..self.saga.lines.len() {
-            let line = &self.saga.lines[index];
-            let is_current = match self.saga.course {
-                Course::Forward => self.is_running(index),
-                Course::Back => line.status == LineStatus::Stuck,
-            };
-            if is_current {
+            let is_stuck = self.saga.lines[index].status == LineStatus::Stuck;
+            if is_stuck || self.would_park(index) {
                 self.reopen(index);
             }
         }
         // Lines whose time ran out while the saga was parked are looked at with the next wake-up.
     }
 
+    /// Asks again for a line. What was ignored is not done again, and nothing is on the way back:
+    /// there, to go on is to try the undo again.
     fn reopen(&mut self, index: usize) {
+        let may_do =
+            self.saga.course == Course::Forward && self.on_failure_of(index) != OnFailure::Ignore;
         match self.saga.lines[index].status {
-            LineStatus::Ambiguous | LineStatus::Stuck => self.ask_again(index, true),
-            LineStatus::Refused => self.ask_anew(index),
-            LineStatus::InFlight
+            LineStatus::Stuck => self.ask_again(index, true),
+            LineStatus::Ambiguous if may_do => self.ask_again(index, true),
+            LineStatus::Refused if may_do => self.ask_anew(index),
+            LineStatus::Ambiguous
+            | LineStatus::Refused
+            | LineStatus::InFlight
             | LineStatus::Waiting
             | LineStatus::Done
             | LineStatus::Undoing

@@ -319,6 +319,10 @@ impl Saga {
             }
             if let Some(round) = request.undo_round {
                 line.undo_round = round;
+                // An undo by the same activity is given what the step was: kept once.
+                line.undo_input = Some(&request.input)
+                    .filter(|input| **input != line.input)
+                    .cloned();
             }
             return Some(());
         }
@@ -333,6 +337,7 @@ impl Saga {
             round_at_ms: at_ms,
             due_ms: Some(request.due_ms),
             undo_round: 0,
+            undo_input: None,
             input: request.input.clone(),
             output: None,
             failure: None,

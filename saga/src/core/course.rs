@@ -70,7 +70,8 @@ impl Turn<'_> {
         let definition = self.definition;
         let output = match definition.output.as_ref().map(|o| self.fill(o, None)) {
             None => None,
-            Some(Ok(output)) => Some(output),
+            // In a journal, null and nothing are the same.
+            Some(Ok(output)) => Some(output).filter(|output| !output.is_null()),
             Some(Err(error)) => {
                 let reason = format!("the output cannot be evaluated: {error}");
                 return self.park(ParkedBy::Expression, None, reason);
@@ -176,30 +177,24 @@ impl Turn<'_> {
                     Back::Undone => Forth::Finished,
                 }
             }
-            LineStatus::Refused | LineStatus::Ambiguous => self.failed(step, work, index),
+            LineStatus::Refused | LineStatus::Ambiguous => self.failed(step, index),
         }
     }
 
     /// Turns back or parks, as the step and the pivot have it.
-    fn failed(&mut self, step: &Step, work: &Do, index: usize) -> Forth {
+    fn failed(&mut self, step: &Step, index: usize) -> Forth {
         let line = &self.saga.lines[index];
         let occurrence = line.occurrence.clone();
         let failure = line.failure.clone().unwrap_or_else(Failure::unanswered);
-        let may_have_run = line.status == LineStatus::Ambiguous;
-        let cannot_be_undone = may_have_run && work.undo == Undo::Absent;
-        let parks = step.on_failure == OnFailure::Park;
-        if !parks && !self.saga.is_past_pivot() && !cannot_be_undone {
-            return Forth::Failed {
-                occurrence,
-                failure,
-            };
-        }
-        let why = if parks {
-            "it is declared `on_failure: park`"
-        } else if cannot_be_undone {
-            "it may have run and has no undo"
-        } else {
-            "the pivot is done"
+        let why = match (step.on_failure, self.may_turn_back()) {
+            (OnFailure::Park, _) => "it is declared `on_failure: park`",
+            (OnFailure::TurnBack | OnFailure::Ignore, Err(reason)) => reason,
+            (OnFailure::TurnBack | OnFailure::Ignore, Ok(())) => {
+                return Forth::Failed {
+                    occurrence,
+                    failure,
+                };
+            }
         };
         let words = describe(&failure);
         let reason = format!("step `{occurrence}` was {words}; the saga waits because {why}");
@@ -262,7 +257,11 @@ impl Turn<'_> {
         for (index, line) in self.saga.lines.iter().enumerate() {
             let Verb::Do(work) = self.step_of(index);
             if line.status.may_have_run() && work.undo == Undo::Absent {
-                return Err("the pivot may have run and has no undo: its answer decides");
+                return Err(if line.pivot {
+                    "the pivot may have run and has no undo: its answer decides"
+                } else {
+                    "a step without undo may have run"
+                });
             }
         }
         Ok(())
@@ -342,7 +341,13 @@ impl Turn<'_> {
     fn ask_undo(&mut self, index: usize, work: &Do, new_round: bool) {
         let line = &self.saga.lines[index];
         let occurrence = line.occurrence.clone();
+        let is_first = line.undo_round == 0;
         let (activity, input, timeout_ms) = match &work.undo {
+            // Evaluated once: what is asked for under one key is the same each time (S-4).
+            Undo::Other(other) if !is_first => {
+                let input = line.undo_input.as_ref().unwrap_or(&line.input);
+                (other.activity.clone(), input.clone(), other.timeout_ms)
+            }
             Undo::Other(other) => {
                 let result = line.output.clone();
                 match self.fill(&other.with, result.as_ref()) {
@@ -360,7 +365,6 @@ impl Turn<'_> {
                 (work.activity.clone(), line.input.clone(), work.timeout_ms)
             }
         };
-        let is_first = line.undo_round == 0;
         let was_refused = line.status == LineStatus::Stuck
             && line
                 .failure
@@ -469,8 +473,28 @@ impl Turn<'_> {
         i64::try_from(timeout_ms).unwrap_or(i64::MAX)
     }
 
+    pub(super) fn on_failure_of(&self, index: usize) -> OnFailure {
+        find(&self.definition.steps, &self.saga.lines[index].place).on_failure
+    }
+
+    /// Whether to go on would only set the saga aside at this line again.
+    pub(super) fn would_park(&self, index: usize) -> bool {
+        let is_open = matches!(
+            self.saga.lines[index].status,
+            LineStatus::Refused | LineStatus::Ambiguous
+        );
+        is_open
+            && self.saga.course == Course::Forward
+            && self.is_running(index)
+            && match self.on_failure_of(index) {
+                OnFailure::Ignore => false,
+                OnFailure::Park => true,
+                OnFailure::TurnBack => self.may_turn_back().is_err(),
+            }
+    }
+
     /// Whether a line is that of a step that runs now.
-    pub(super) fn is_running(&self, index: usize) -> bool {
+    fn is_running(&self, index: usize) -> bool {
         let place = &self.saga.lines[index].place;
         self.is_entered(place) && self.saga.root.at(place) == Some(&Part::Do(index))
     }

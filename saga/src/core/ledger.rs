@@ -32,6 +32,9 @@ pub struct Line {
     /// Counts the keys under which an undo was asked for; above 1 only after a refused undo.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub undo_round: u32,
+    /// What the workers who undo it were given, if that is not `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_input: Option<Payload>,
     /// What the workers were given.
     pub input: Payload,
     /// What they answered.

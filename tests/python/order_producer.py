@@ -8,6 +8,7 @@ many were marked for each activity, and how many of all must end compensated.
 
 import argparse
 import collections
+import functools
 import io
 import json
 import pathlib
@@ -44,6 +45,9 @@ def parse_arguments():
     parser.add_argument("--value", choices=("avro", "json"), default="avro", help="how events are written")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=0.0, help="orders a second; 0: as fast as it goes")
+    parser.add_argument(
+        "--record", type=pathlib.Path, help="a file to write each acknowledged order to: a JSON object a line, its id and marks"
+    )
     return parser.parse_args()
 
 
@@ -104,9 +108,14 @@ def main():
         }
     )
 
-    def acknowledged(error, message):
+    record = args.record.open("w", encoding="utf-8") if args.record else None
+
+    def acknowledged(order, error, _message):
         if error is not None:
-            lost.append(f"{message.key().decode()}: {error}")
+            lost.append(f"{order['order_id']}: {error}")
+        elif record:
+            json.dump({name: order.get(name) for name in ("order_id", "fail_at", "fail_how")}, record)
+            record.write("\n")
 
     chance = random.Random(args.seed)
     failed_at, compensated = collections.Counter(), 0
@@ -120,14 +129,18 @@ def main():
         if "fail_at" in order:
             failed_at[order["fail_at"]] += 1
             compensated += order["fail_how"] in ("refuse", "fail_always")
+        # Each order brings its own: a loop's variable would be another order's by then.
+        on_delivery = functools.partial(acknowledged, order)
         while True:
             try:
-                producer.produce(args.topic, encode(order), order["order_id"], on_delivery=acknowledged)
+                producer.produce(args.topic, encode(order), order["order_id"], on_delivery=on_delivery)
                 break
             except BufferError:  # The queue is full: let some arrive.
                 producer.poll(0.1)
         producer.poll(0)
     producer.flush()
+    if record:
+        record.close()
     sent = args.orders - len(lost)
     print(json.dumps({"sent": sent, "failed_at": dict(sorted(failed_at.items())), "compensated": compensated}))
     for why in lost:

@@ -1,1 +1,3 @@
 //! The world in a simulation, the invariants, real Kafka and Postgres, faults.
+
+pub mod sim;

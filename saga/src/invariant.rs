@@ -4,7 +4,9 @@
 //! journals in production. S-3, S-7 and S-8 concern engine and store; their checks are in the
 //! simulation.
 
-use crate::core::{Body, Change, Course, Direction, LineStatus, Saga, Status};
+use crate::core::{
+    Body, Cause, Change, Course, Direction, FailureKind, LineStatus, Request, Saga, Status,
+};
 
 /// The rules that one saga and its journal can break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,82 +89,205 @@ pub fn settled_balances(saga: &Saga) -> Result<(), Violation> {
 ///
 /// The first violation.
 pub fn history_is_exact(saga: &Saga, history: &[Body]) -> Result<(), Violation> {
-    let mut may_have_run: Vec<&str> = Vec::new();
-    let mut keys: Vec<(&str, Direction, &str, u32)> = Vec::new();
-    let mut course = Course::Forward;
-    let mut ended = false;
-    for change in history.iter().flat_map(|body| &body.changes) {
-        if ended {
+    let mut reader = Reader {
+        saga,
+        asked: Vec::new(),
+        may_have_run: Vec::new(),
+        done: Vec::new(),
+        course: Course::Forward,
+        ended: false,
+    };
+    for body in history {
+        for change in &body.changes {
+            reader.read(&body.cause, change)?;
+        }
+    }
+    Ok(())
+}
+
+/// Work that was asked for under one key.
+struct Asked<'h> {
+    occurrence: &'h str,
+    direction: Direction,
+    key: &'h str,
+    attempt: u32,
+    /// A refusal is remembered under its key: only then is a new one right.
+    refused: bool,
+}
+
+/// Reads a journal, and trusts none of it.
+struct Reader<'h> {
+    saga: &'h Saga,
+    asked: Vec<Asked<'h>>,
+    /// Oldest first.
+    may_have_run: Vec<&'h str>,
+    done: Vec<&'h str>,
+    course: Course,
+    ended: bool,
+}
+
+impl<'h> Reader<'h> {
+    fn breaks(&self, rule: Invariant, what: impl Into<String>) -> Result<(), Violation> {
+        Err(broken(rule, self.saga, what))
+    }
+
+    fn read(&mut self, cause: &Cause, change: &'h Change) -> Result<(), Violation> {
+        if self.ended {
             let what = "its journal goes on after its end";
-            return Err(broken(Invariant::EndedIsEnded, saga, what));
+            return self.breaks(Invariant::EndedIsEnded, what);
         }
         match change {
-            Change::Requested(request) => {
-                let (occurrence, direction) = (request.occurrence.as_str(), request.direction);
-                let earlier = keys
-                    .iter_mut()
-                    .find(|k| k.0 == occurrence && k.1 == direction);
-                match earlier {
-                    None => keys.push((occurrence, direction, &request.key, request.attempt)),
-                    Some(known) => {
-                        if request.attempt <= known.3 {
-                            let what = format!(
-                                "attempt {} of `{occurrence}` comes twice",
-                                request.attempt
-                            );
-                            return Err(broken(Invariant::OneKeyPerWork, saga, what));
-                        }
-                        *known = (occurrence, direction, &request.key, request.attempt);
-                    }
-                }
-                match direction {
-                    Direction::Do if !may_have_run.contains(&occurrence) => {
-                        may_have_run.push(occurrence);
-                    }
-                    Direction::Do => {}
-                    Direction::Undo => {
-                        if may_have_run.last() != Some(&occurrence) {
-                            let what = format!(
-                                "`{occurrence}` is undone while {may_have_run:?} may have run"
-                            );
-                            return Err(broken(Invariant::UndoneInReverse, saga, what));
-                        }
-                    }
-                }
-                if course == Course::Back && direction == Direction::Do {
-                    let what = format!("`{occurrence}` is asked for on the way back");
-                    return Err(broken(Invariant::UndoneInReverse, saga, what));
-                }
+            Change::Requested(request) => self.requested(request),
+            Change::Done { occurrence, .. } => {
+                self.done.push(occurrence);
+                self.answered(cause, occurrence, "done")
             }
-            Change::Refused { occurrence, .. }
-            | Change::Undone { occurrence, .. }
-            | Change::Waived { occurrence } => {
-                may_have_run.retain(|known| known != occurrence);
+            Change::Refused { occurrence, .. } => {
+                self.answered(cause, occurrence, "refused")?;
+                self.settle(occurrence);
+                Ok(())
             }
-            Change::TurnedBack(_) => course = Course::Back,
-            Change::Ended { status, .. } => {
-                ended = true;
-                if *status == Status::Compensated && !may_have_run.is_empty() {
-                    let what = format!("it ended compensated, but {may_have_run:?} may have run");
-                    return Err(broken(Invariant::UndoneInReverse, saga, what));
+            Change::Undone { occurrence, asked } => self.undone(occurrence, *asked),
+            Change::Stuck {
+                occurrence,
+                failure,
+            } => {
+                let undo = self.known(occurrence, Direction::Undo);
+                if let Some(undo) = undo {
+                    undo.refused = failure.kind == FailureKind::Refused;
                 }
+                Ok(())
             }
+            Change::Waived { occurrence } => {
+                self.settle(occurrence);
+                Ok(())
+            }
+            Change::TurnedBack(_) => {
+                self.course = Course::Back;
+                Ok(())
+            }
+            Change::Ended { status, .. } => self.ended(*status),
             Change::Began { .. }
             | Change::Tagged(_)
             | Change::Skipped { .. }
             | Change::Left { .. }
             | Change::Backoff { .. }
             | Change::Extended { .. }
-            | Change::Done { .. }
             | Change::Doubted { .. }
-            | Change::Stuck { .. }
             | Change::Parked(_)
             | Change::Unparked
             | Change::DeadlinePassed
-            | Change::Declined { .. } => {}
+            | Change::Declined { .. } => Ok(()),
         }
     }
-    Ok(())
+
+    fn known(&mut self, occurrence: &str, direction: Direction) -> Option<&mut Asked<'h>> {
+        self.asked
+            .iter_mut()
+            .find(|asked| asked.occurrence == occurrence && asked.direction == direction)
+    }
+
+    fn settle(&mut self, occurrence: &str) {
+        self.may_have_run.retain(|known| *known != occurrence);
+    }
+
+    fn requested(&mut self, request: &'h Request) -> Result<(), Violation> {
+        let (occurrence, direction) = (request.occurrence.as_str(), request.direction);
+        let known = self.known(occurrence, direction);
+        let earlier = known.map(|asked| (asked.attempt, asked.key, asked.refused));
+        if let Some((attempt, key, refused)) = earlier {
+            if request.attempt <= attempt {
+                let what = format!("attempt {} of `{occurrence}` comes twice", request.attempt);
+                return self.breaks(Invariant::OneKeyPerWork, what);
+            }
+            if (request.key != key) != refused {
+                let what = format!("`{occurrence}` goes from key {key} to {}", request.key);
+                return self.breaks(Invariant::OneKeyPerWork, what);
+            }
+        }
+        self.asked
+            .retain(|asked| asked.occurrence != occurrence || asked.direction != direction);
+        self.asked.push(Asked {
+            occurrence,
+            direction,
+            key: &request.key,
+            attempt: request.attempt,
+            refused: false,
+        });
+        match (direction, self.course) {
+            (Direction::Do, Course::Forward) => {
+                if !self.may_have_run.contains(&occurrence) {
+                    self.may_have_run.push(occurrence);
+                }
+                Ok(())
+            }
+            (Direction::Do, Course::Back) => {
+                let what = format!("`{occurrence}` is asked for on the way back");
+                self.breaks(Invariant::UndoneInReverse, what)
+            }
+            (Direction::Undo, _) => self.is_newest(occurrence),
+        }
+    }
+
+    /// S-2: nothing that was asked for later may have run.
+    fn is_newest(&self, occurrence: &str) -> Result<(), Violation> {
+        if self.may_have_run.last() == Some(&occurrence) {
+            return Ok(());
+        }
+        let may = &self.may_have_run;
+        let what = format!("`{occurrence}` is undone while {may:?} may have run");
+        self.breaks(Invariant::UndoneInReverse, what)
+    }
+
+    fn undone(&mut self, occurrence: &str, asked: bool) -> Result<(), Violation> {
+        self.is_newest(occurrence)?;
+        if asked && self.known(occurrence, Direction::Undo).is_none() {
+            let what = format!("`{occurrence}` counts as undone, and nobody was asked to");
+            return self.breaks(Invariant::UndoneInReverse, what);
+        }
+        self.settle(occurrence);
+        Ok(())
+    }
+
+    /// W-2 and S-5: only a worker's word makes a step done or refused, and only in time.
+    fn answered(&self, cause: &Cause, occurrence: &str, word: &str) -> Result<(), Violation> {
+        let is_said = match cause {
+            Cause::Reply {
+                direction, answer, ..
+            } => *direction == Direction::Do && answer == word,
+            Cause::Start { .. } | Cause::Wake | Cause::Act(_) => false,
+        };
+        if !is_said {
+            let what = format!("`{occurrence}` counts as {word}, and no worker said so");
+            return self.breaks(Invariant::UndoneInReverse, what);
+        }
+        if self.course == Course::Back {
+            let what = format!("`{occurrence}` is {word} after the saga turned back");
+            return self.breaks(Invariant::EndedIsEnded, what);
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, status: Status) -> Result<(), Violation> {
+        self.ended = true;
+        let open = &self.may_have_run;
+        match status {
+            Status::Compensated if !open.is_empty() => {
+                let what = format!("it ended compensated, but {open:?} may have run");
+                self.breaks(Invariant::UndoneInReverse, what)
+            }
+            Status::Completed if open.iter().any(|known| !self.done.contains(known)) => {
+                let what = format!("it ended completed with {open:?} open");
+                self.breaks(Invariant::EndedIsEnded, what)
+            }
+            Status::Running
+            | Status::Compensating
+            | Status::Parked
+            | Status::Completed
+            | Status::Compensated
+            | Status::Terminated => Ok(()),
+        }
+    }
 }
 
 /// S-6: folding the journal gives the state. `entries` are `(seq, at_ms, body, hash)`, in order.

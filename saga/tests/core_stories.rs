@@ -38,7 +38,7 @@ fn stuck(answer: Answer) -> Story {
         .refused()
         .sends_undo("reserve_stock")
         .answer(answer)
-        .is_parked(ParkedBy::Stuck, Some("reserve_stock"))
+        .parks(ParkedBy::Stuck, Some("reserve_stock"))
         .stands("reserve_stock", LineStatus::Stuck)
 }
 
@@ -346,7 +346,7 @@ fn an_undo_that_keeps_failing_is_stuck_and_resumed_under_the_same_key() {
         .sends_undo("reserve_stock")
         .attempt(2)
         .failed()
-        .is_parked(ParkedBy::Stuck, Some("reserve_stock"))
+        .parks(ParkedBy::Stuck, Some("reserve_stock"))
         .because("busy")
         .wake()
         .ignored(Ignored::NothingDue)
@@ -373,7 +373,7 @@ fn an_undo_that_nobody_answers_is_stuck() {
         .unanswered()
         .sends_undo("reserve_stock")
         .unanswered()
-        .is_parked(ParkedBy::Stuck, Some("reserve_stock"))
+        .parks(ParkedBy::Stuck, Some("reserve_stock"))
         .because("no answer in time");
 }
 
@@ -386,7 +386,7 @@ fn a_refused_undo_is_resumed_under_a_new_key_as_its_refusal_is_remembered() {
         .attempt(2)
         .under("reserve_stock/undo#2")
         .refused()
-        .is_parked(ParkedBy::Stuck, Some("reserve_stock"))
+        .parks(ParkedBy::Stuck, Some("reserve_stock"))
         .retry("reserve_stock")
         .sends_undo("reserve_stock")
         .attempt(3)
@@ -410,7 +410,7 @@ fn a_waiver_needs_a_reason() {
     stuck(refused("sold"))
         .waive("reserve_stock", "  ")
         .noted("a waiver needs a reason")
-        .is_parked(ParkedBy::Stuck, Some("reserve_stock"))
+        .parks(ParkedBy::Stuck, Some("reserve_stock"))
         .waive("reserve_stock", "given to the customer")
         .noted("given to the customer")
         .ends(Status::Compensated)
@@ -447,10 +447,10 @@ fn cancelling_a_saga_that_is_stuck_on_its_way_forward_leaves_it_with_a_person() 
     .failed()
     .sends_undo("b")
     .refused()
-    .is_parked(ParkedBy::Stuck, Some("b"))
+    .parks(ParkedBy::Stuck, Some("b"))
     .cancel()
     .advanced()
-    .is_parked(ParkedBy::Stuck, Some("b"))
+    .parks(ParkedBy::Stuck, Some("b"))
     .resume()
     .sends_undo("b")
     .under("b/undo#2")
@@ -498,7 +498,7 @@ fn after_the_pivot_a_step_is_asked_until_it_answers() {
 fn after_the_pivot_a_refusal_is_for_a_person_and_tried_again_as_new_work() {
     after_the_pivot()
         .refused()
-        .is_parked(ParkedBy::Step, Some("print_label"))
+        .parks(ParkedBy::Step, Some("print_label"))
         .because("the pivot is done")
         .resume()
         .sends("print_label#2")
@@ -522,7 +522,7 @@ fn a_late_answer_to_what_a_saga_is_parked_on_counts() {
     given(definition(vec![step("a").parked().attempts(1), step("b")]))
         .sends("a")
         .unanswered()
-        .is_parked(ParkedBy::Step, Some("a"))
+        .parks(ParkedBy::Step, Some("a"))
         .late("a", Direction::Do, done())
         .advanced()
         .stands("a", LineStatus::Done)
@@ -560,7 +560,7 @@ fn a_pivot_that_is_refused_late_turns_the_saga_back_when_it_is_resumed() {
         .done()
         .sends("charge_payment")
         .failed_with("lost")
-        .is_parked(ParkedBy::Step, Some("charge_payment"))
+        .parks(ParkedBy::Step, Some("charge_payment"))
         .because("no undo")
         .late("charge_payment", Direction::Do, refused("no"))
         .resume()
@@ -586,7 +586,7 @@ fn a_step_without_undo_is_never_passed_over_on_the_way_back() {
         .done()
         .sends("send_notice")
         .refused()
-        .is_parked(ParkedBy::Step, Some("send_notice"))
+        .parks(ParkedBy::Step, Some("send_notice"))
         .because("a step without undo may have run")
         .cancel()
         .noted("a step without undo may have run")
@@ -640,7 +640,7 @@ fn a_parked_step_is_resumed_under_the_same_key_if_it_may_have_run() {
     given(definition(vec![step("a").parked().attempts(1), step("b")]))
         .sends("a")
         .failed()
-        .is_parked(ParkedBy::Step, Some("a"))
+        .parks(ParkedBy::Step, Some("a"))
         .because("on_failure: park")
         .retry("a")
         .sends("a")
@@ -655,7 +655,7 @@ fn a_parked_step_is_resumed_under_a_new_key_if_it_was_refused() {
     given(definition(vec![step("a").parked(), step("b")]))
         .sends("a")
         .refused()
-        .is_parked(ParkedBy::Step, Some("a"))
+        .parks(ParkedBy::Step, Some("a"))
         .retry("a")
         .sends("a#2")
         .attempt(1)
@@ -785,7 +785,7 @@ fn a_deadline_after_the_pivot_parks_the_saga() {
         .done()
         .sends("b")
         .then_time_passes()
-        .is_parked(ParkedBy::Deadline, None)
+        .parks(ParkedBy::Deadline, None)
         .done()
         .sends_nothing()
         .resume()
@@ -800,7 +800,7 @@ fn after_a_deadline_a_resumed_saga_takes_a_silent_step_up_again() {
         .done()
         .sends("b")
         .then_time_passes()
-        .is_parked(ParkedBy::Deadline, None)
+        .parks(ParkedBy::Deadline, None)
         .after_ms(10_000)
         .wake()
         .ignored(Ignored::NothingDue)
@@ -823,7 +823,7 @@ fn an_ignored_step_stays_ignored_through_a_deadline() {
         .done()
         .sends("b")
         .then_time_passes()
-        .is_parked(ParkedBy::Deadline, None)
+        .parks(ParkedBy::Deadline, None)
         .refused()
         .resume()
         .sends("c")
@@ -839,7 +839,7 @@ fn a_pivot_that_is_refused_after_the_deadline_turns_the_saga_back_when_it_is_res
         .done()
         .sends("b")
         .then_time_passes()
-        .is_parked(ParkedBy::Deadline, None)
+        .parks(ParkedBy::Deadline, None)
         .refused()
         .resume()
         .sends_undo("a")
@@ -855,10 +855,10 @@ fn an_expression_without_a_value_parks_the_saga_and_is_tried_again() {
     given(definition(vec![step("a"), label]))
         .sends("a")
         .done()
-        .is_parked(ParkedBy::Expression, Some("b"))
+        .parks(ParkedBy::Expression, Some("b"))
         .because("`with` of step `b`")
         .resume()
-        .is_parked(ParkedBy::Expression, Some("b"))
+        .parks(ParkedBy::Expression, Some("b"))
         .retry("b")
         .ignored(Ignored::NotApplicable)
         .cancel()
@@ -872,7 +872,7 @@ fn an_expression_is_evaluated_anew_when_the_saga_is_resumed() {
     // It depends on the time of the message at hand: wrong until a second has passed.
     let late = step("a").with(json!({ "n": "=[1][now > 1000999 ? 0 : 5]" }));
     given(definition(vec![late]))
-        .is_parked(ParkedBy::Expression, Some("a"))
+        .parks(ParkedBy::Expression, Some("a"))
         .after_ms(1_000)
         .resume()
         .sends("a")
@@ -882,7 +882,7 @@ fn an_expression_is_evaluated_anew_when_the_saga_is_resumed() {
 #[test]
 fn a_condition_without_a_value_parks_the_saga() {
     given(definition(vec![step("a").when("event.nowhere > 1")]))
-        .is_parked(ParkedBy::Expression, Some("a"))
+        .parks(ParkedBy::Expression, Some("a"))
         .because("`when` of step `a`")
         .terminate()
         .ends(Status::Terminated);
@@ -894,10 +894,10 @@ fn an_output_without_a_value_parks_the_saga() {
     given(with_output(output, definition(vec![step("a")])))
         .sends("a")
         .done()
-        .is_parked(ParkedBy::Expression, None)
+        .parks(ParkedBy::Expression, None)
         .because("the output cannot be evaluated")
         .resume()
-        .is_parked(ParkedBy::Expression, None)
+        .parks(ParkedBy::Expression, None)
         .cancel()
         .sends_undo("a")
         .done()
@@ -921,14 +921,12 @@ fn an_undo_without_a_value_parks_the_saga_on_the_way_back() {
             .done()
             .sends("a")
             .unanswered()
-            .is_parked(ParkedBy::Expression, Some("a"))
+            .parks(ParkedBy::Expression, Some("a"))
             .because("`undo.with` of step `a`")
     };
     // Whatever a person asks for: nothing is done again on the way back.
-    story().resume().is_parked(ParkedBy::Expression, Some("a"));
-    story()
-        .retry("a")
-        .is_parked(ParkedBy::Expression, Some("a"));
+    story().resume().parks(ParkedBy::Expression, Some("a"));
+    story().retry("a").parks(ParkedBy::Expression, Some("a"));
     story()
         .late("a", Direction::Do, done())
         .ignored(Ignored::NotAwaited);
@@ -947,12 +945,10 @@ fn an_ignored_step_whose_undo_has_no_value_is_not_done_again() {
         given(definition(vec![a, step("b")]))
             .sends("a")
             .unanswered()
-            .is_parked(ParkedBy::Expression, Some("a"))
+            .parks(ParkedBy::Expression, Some("a"))
     };
-    story().resume().is_parked(ParkedBy::Expression, Some("a"));
-    story()
-        .retry("a")
-        .is_parked(ParkedBy::Expression, Some("a"));
+    story().resume().parks(ParkedBy::Expression, Some("a"));
+    story().retry("a").parks(ParkedBy::Expression, Some("a"));
     story().waive("a", "taken back by hand").sends("b");
     story()
         .late("a", Direction::Do, refused("no"))

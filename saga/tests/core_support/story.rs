@@ -282,7 +282,7 @@ impl Story {
         self
     }
 
-    pub(crate) fn is_parked(self, by: ParkedBy, at: Option<&str>) -> Self {
+    pub(crate) fn parks(self, by: ParkedBy, at: Option<&str>) -> Self {
         let parked = self.saga.parked.as_ref().expect("it is parked");
         assert_eq!((parked.by, parked.at.as_deref()), (by, at));
         self.is(Status::Parked).sends_nothing()

@@ -3,7 +3,7 @@
 //! | layer | files |
 //! | --- | --- |
 //! | door | `config`, `error`, `server` (start, stop, accept), `listen` |
-//! | wire | `connection` (frames, order of answers), `protocol` (versions, dispatch) |
+//! | wire | `connection` (frames, order of answers), `protocol` (versions, dispatch), `shape` (requests that claim too much) |
 //! | requests | `produce`, `fetch`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs`, `txn_api` |
 //! | rules | `batch`, `sequence`, `settings`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
@@ -43,6 +43,7 @@ mod protocol_tests;
 mod sequence;
 mod server;
 mod settings;
+mod shape;
 mod storage;
 mod topic_change;
 mod topics;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::broker::Broker;
 use super::error::RequestError;
+use super::shape;
 use super::waker::Waker;
 
 /// Every API that is served, with its first and last version.
@@ -164,6 +165,7 @@ pub(crate) fn answer(
     }
     let header = RequestHeader::decode(&mut frame, api.request_header_version(version))
         .map_err(|error| asked.malformed(error.to_string()))?;
+    shape::check(api, version, &frame).map_err(|reason| asked.malformed(reason.to_owned()))?;
     let client_id = header
         .client_id
         .map(|id| id.to_string())

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::batch::tests::sample;
 use super::protocol::SERVED;
+use super::shape::check;
 use super::{EmbeddedBroker, EmbeddedConfig};
 
 /// A broker and a connection to it that speaks any version.
@@ -82,9 +83,21 @@ impl Talk {
             .with_client_id(Some(text("test")))
             .encode(&mut frame, api.request_header_version(version))
             .unwrap();
+        let header_end = frame.len();
         request
             .encode(&mut frame, version)
             .unwrap_or_else(|error| panic!("request {api:?} {version}: {error}"));
+        if SERVED
+            .iter()
+            .any(|&(served, _, last)| served == api && version <= last)
+        {
+            let body = Bytes::copy_from_slice(&frame[header_end..]);
+            assert_eq!(
+                check(api, version, &body),
+                Ok(0),
+                "shape of {api:?} version {version}"
+            );
+        }
         let length = u32::try_from(frame.len() - 4).unwrap();
         frame[..4].copy_from_slice(&length.to_be_bytes());
         (&self.stream).write_all(&frame).unwrap();
@@ -956,4 +969,28 @@ fn a_connection_over_the_limit_is_closed_and_the_others_go_on() {
     let over = TcpStream::connect(talk.broker.bootstrap_servers()).unwrap();
     assert_eq!((&over).read(&mut [0; 1]).unwrap_or(0), 0);
     talk.make_topic("second");
+}
+
+#[test]
+fn a_request_that_claims_more_than_it_holds_closes_its_connection_only() {
+    let talk = Talk::start();
+    // Metadata, version 1: 2,147,483,647 topics in four bytes.
+    let frame = [
+        0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 7, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff,
+    ];
+    (&talk.stream).write_all(&frame).unwrap();
+    assert_eq!((&talk.stream).read(&mut [0; 1]).unwrap_or(0), 0);
+    let Talk {
+        _folder: folder,
+        broker,
+        ..
+    } = talk;
+    let stream = TcpStream::connect(broker.bootstrap_servers()).unwrap();
+    Talk {
+        _folder: folder,
+        broker,
+        stream,
+        asked: Mutex::default(),
+    }
+    .make_topic("orders");
 }

@@ -32,7 +32,7 @@ impl Machine {
         for shard in self.shards.values_mut().filter(|shard| shard.is_held()) {
             let is_touched = shard.next_offset != shard.committed_offset
                 || self.batch.journal.iter().any(|row| row.shard == shard.id);
-            let lags = shard.published_seq > shard.stored_published_seq;
+            let lags = shard.lags();
             let is_closing = matches!(shard.phase, Phase::Closing { .. });
             if !is_touched && !(lags && (is_idle || is_closing)) {
                 continue;

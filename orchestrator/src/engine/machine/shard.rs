@@ -284,6 +284,11 @@ impl Shard {
         self.phase == Phase::Open
     }
 
+    /// Whether the store does not know yet how far it is published.
+    pub(super) fn lags(&self) -> bool {
+        self.is_held() && self.published_seq > self.stored_published_seq
+    }
+
     /// Whether its rows may be committed.
     pub(super) fn is_held(&self) -> bool {
         match self.phase {

@@ -212,10 +212,21 @@ impl Machine {
                 Phase::Closing { by_ms } => Some(by_ms),
                 Phase::Claiming | Phase::Open => None,
             };
-            let scan = shard.scan.as_ref().and_then(|scan| scan.retry_at_ms);
+            let scan = match &shard.scan {
+                Some(scan) => scan.retry_at_ms,
+                None => shard
+                    .is_open()
+                    .then(|| shard.horizon_ms.saturating_sub(self.config.horizon_ms / 2)),
+            };
             [phase, scan, shard.timers.next_ms()]
         });
-        let commit = self.in_flight.as_ref().and_then(|c| c.retry_at_ms);
+        let commit = match &self.in_flight {
+            Some(commit) => commit.retry_at_ms,
+            // The watermark is behind, and nothing else may come to take it along.
+            None => (self.publishing.count() < self.config.publish_batches_max
+                && self.shards.values().any(Shard::lags))
+            .then(|| self.last_commit_ms.saturating_add(self.config.watermark_idle_ms)),
+        };
         shards
             .chain([commit, self.load_retry_at_ms])
             .flatten()

@@ -27,8 +27,7 @@ impl Machine {
 
     fn apply_shard(&mut self, id: ShardId, now_ms: i64) {
         loop {
-            let is_full = self.batch.taken >= self.config.batch_count_max
-                || self.batch.bytes >= self.config.batch_bytes_max;
+            let is_full = self.is_batch_full();
             let Some(shard) = self.shards.get_mut(&id) else {
                 return;
             };
@@ -96,6 +95,11 @@ impl Machine {
                 }
             }
         }
+    }
+
+    pub(super) fn is_batch_full(&self) -> bool {
+        self.batch.taken >= self.config.batch_count_max
+            || self.batch.bytes >= self.config.batch_bytes_max
     }
 
     /// Begins a saga, unless it exists: the same key is the same saga.

@@ -13,7 +13,9 @@ const STORE_WAIT_MAX_MS: i64 = 2_000;
 
 impl Machine {
     /// Closes the open batch and commits it, unless a commit is in flight.
-    pub(super) fn start_commit(&mut self, now_ms: i64) {
+    ///
+    /// Returns whether the batch was full of what changed nothing, so that more can be applied.
+    pub(super) fn start_commit(&mut self, now_ms: i64) -> bool {
         if let Some(waiting) = &mut self.in_flight {
             if waiting.retry_at_ms.is_some_and(|at| at <= now_ms) {
                 waiting.retry_at_ms = None;
@@ -22,10 +24,10 @@ impl Machine {
                     plan: waiting.plan.clone(),
                 });
             }
-            return;
+            return false;
         }
         if self.publishing.count() >= self.config.publish_batches_max {
-            return;
+            return false;
         }
         let is_idle = now_ms.saturating_sub(self.last_commit_ms) >= self.config.watermark_idle_ms;
         let mut shards = Vec::new();
@@ -49,7 +51,10 @@ impl Machine {
             shard.stored_published_seq = shard.published_seq;
         }
         if shards.is_empty() {
-            return;
+            // What was taken were wake-ups without effect, or it was dropped with its shard.
+            let was_full = self.is_batch_full();
+            self.batch = Batch::new(self.batch.number);
+            return was_full;
         }
         let number = self.batch.number;
         let batch = std::mem::replace(&mut self.batch, Batch::new(number + 1));
@@ -84,6 +89,7 @@ impl Machine {
             retry_at_ms: None,
             tries: 0,
         });
+        false
     }
 
     pub(super) fn committed(&mut self, ticket: Ticket, outcome: CommitOutcome, now_ms: i64) {

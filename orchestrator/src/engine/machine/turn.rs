@@ -276,7 +276,9 @@ impl Machine {
             self.is_loading = false;
         }
         self.apply_pending(now_ms);
-        self.start_commit(now_ms);
+        while self.start_commit(now_ms) {
+            self.apply_pending(now_ms);
+        }
         self.hold_back();
         self.let_go(now_ms);
         if self.is_draining && self.shards.is_empty() && !self.is_drained {

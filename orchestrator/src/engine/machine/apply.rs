@@ -262,14 +262,8 @@ impl Machine {
 
     /// After a wake-up that changed nothing, the timer still has to be set.
     fn reset_timer(&mut self, id: ShardId, key: &str) {
-        if let Some(shard) = self.shards.get_mut(&id)
-            && let Some(hot) = shard.cache.hot_mut(key)
-        {
-            let due = hot.saga.wake_at_ms();
-            // Its row says an earlier time, so no later scan will find it: keep it here.
-            let due =
-                due.filter(|due| *due <= shard.horizon_ms || hot.stored_wake_ms != Some(*due));
-            shard.timers.set(key, due);
+        if let Some(shard) = self.shards.get_mut(&id) {
+            shard.reset_timer(key);
         }
     }
 

@@ -137,6 +137,14 @@ impl Cache {
         }
     }
 
+    /// The sagas at hand, in no order.
+    pub(super) fn hot(&self) -> impl Iterator<Item = (&str, &Saga)> {
+        self.by_key.iter().filter_map(|(key, (cached, _))| match cached {
+            Cached::Hot(hot) => Some((&**key, &hot.saga)),
+            Cached::Ended | Cached::Absent | Cached::Unreadable => None,
+        })
+    }
+
     pub(super) fn put(&mut self, key: &str, cached: Cached) {
         let key: Arc<str> = match self.by_key.get_key_value(key) {
             Some((known, _)) => Arc::clone(known),
@@ -276,6 +284,28 @@ impl Shard {
             stored_published_seq: row.published_seq,
             outbox_open: true,
             ..Self::claiming(row.id, generation)
+        }
+    }
+
+    /// Sets the timer of a saga at hand to what its state says.
+    pub(super) fn reset_timer(&mut self, key: &str) {
+        if let Some(Cached::Hot(hot)) = self.cache.get(key) {
+            let due = hot.saga.wake_at_ms();
+            // Where its row says an earlier time, no later scan will find it: keep it here.
+            let due = due.filter(|due| *due <= self.horizon_ms || hot.stored_wake_ms != Some(*due));
+            self.timers.set(key, due);
+        }
+    }
+
+    /// Moves the horizon. A scan will not see the sagas at hand as they are: they may not be
+    /// committed yet.
+    pub(super) fn look_further(&mut self, horizon_ms: i64) {
+        self.horizon_ms = horizon_ms;
+        for (key, saga) in self.cache.hot() {
+            let due = saga.wake_at_ms().filter(|due| *due <= horizon_ms);
+            if due.is_some() {
+                self.timers.set(key, due);
+            }
         }
     }
 

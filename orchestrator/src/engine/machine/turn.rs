@@ -485,9 +485,10 @@ impl Machine {
             .last()
             .and_then(|row| Some((row.wake_at_ms?, row.key.clone())));
         for row in rows {
-            // A saga at hand has its timer, which knows better than the row.
-            let at_hand = shard.cache.get(&row.key).is_some();
-            if !at_hand && !shard.timers.has(&row.key) {
+            // A saga at hand knows better than its row.
+            if shard.cache.get(&row.key).is_some() {
+                shard.reset_timer(&row.key);
+            } else if !shard.timers.has(&row.key) {
                 shard.timers.set(&row.key, row.wake_at_ms);
             }
         }
@@ -521,7 +522,7 @@ impl Machine {
                     }
                     // Above every key with the old horizon as its time.
                     let after = Some((shard.horizon_ms.saturating_add(1), String::new()));
-                    shard.horizon_ms = now_ms.saturating_add(self.config.horizon_ms);
+                    shard.look_further(now_ms.saturating_add(self.config.horizon_ms));
                     shard.scan = Some(Scan {
                         until_ms: shard.horizon_ms,
                         after,

@@ -496,6 +496,9 @@ impl Machine {
             shard.scan = None;
             return;
         }
+        let Some(scan) = &mut shard.scan else {
+            return;
+        };
         scan.after = last;
         self.effects.push(Effect::ReadDue {
             shard: id,

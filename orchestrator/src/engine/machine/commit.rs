@@ -109,8 +109,9 @@ impl Machine {
             }
             CommitOutcome::Fenced(shards) => {
                 self.counters.fenced += 1;
+                let until_ms = now_ms.saturating_add(self.config.fenced_wait_ms);
                 for id in &shards {
-                    self.drop_shard(*id, now_ms.saturating_add(self.config.fenced_wait_ms));
+                    self.drop_claim(*id, &commit.plan, until_ms);
                 }
                 self.effects
                     .push(Effect::Report(Report::Fenced(shards.clone())));
@@ -118,8 +119,9 @@ impl Machine {
             }
             CommitOutcome::InDoubt | CommitOutcome::Refused => {
                 let shards: Vec<ShardId> = commit.plan.shards.iter().map(|s| s.id).collect();
+                let until_ms = now_ms.saturating_add(self.config.store_wait_ms * 2);
                 for id in &shards {
-                    self.drop_shard(*id, now_ms.saturating_add(self.config.store_wait_ms * 2));
+                    self.drop_claim(*id, &commit.plan, until_ms);
                 }
                 let report = if outcome == CommitOutcome::InDoubt {
                     self.counters.in_doubt += 1;
@@ -253,6 +255,17 @@ impl Machine {
         let ids: Vec<ShardId> = self.shards.keys().copied().collect();
         for id in ids {
             self.drop_shard(id, now_ms);
+        }
+    }
+
+    /// Drops a shard, if it is still held under the claim that a plan was made under.
+    fn drop_claim(&mut self, id: ShardId, plan: &CommitPlan, until_ms: i64) {
+        let of_plan = plan.shards.iter().find(|shard| shard.id == id);
+        let held = self.shards.get(&id).filter(|shard| shard.is_held());
+        if let (Some(of_plan), Some(held)) = (of_plan, held)
+            && of_plan.epoch == held.epoch
+        {
+            self.drop_shard(id, until_ms);
         }
     }
 

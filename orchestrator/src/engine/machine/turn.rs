@@ -318,11 +318,18 @@ impl Machine {
     fn claimed(&mut self, rows: &[ShardRow], now_ms: i64) {
         let mut strangers = Vec::new();
         for row in rows {
+            let is_awaited = |shard: &Shard| match shard.phase {
+                Phase::Claiming => true,
+                // We have fenced ourselves: an earlier claim was answered first.
+                Phase::Open => shard.epoch < row.epoch,
+                Phase::Waiting { .. } | Phase::Closing { .. } => false,
+            };
             let known = self.shards.get_mut(&row.id);
-            let Some(shard) = known.filter(|shard| shard.phase == Phase::Claiming) else {
+            let Some(shard) = known.filter(|shard| is_awaited(shard)) else {
                 strangers.push((row.id, row.epoch));
                 continue;
             };
+            self.batch.drop_shard(row.id);
             self.generation += 1;
             *shard = Shard::opened(row, self.generation);
             shard.horizon_ms = now_ms.saturating_add(self.config.horizon_ms);

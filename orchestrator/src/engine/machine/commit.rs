@@ -222,8 +222,11 @@ impl Machine {
         }
         let limit = self.config.outbox_rows_max;
         let Some(rows) = rows else {
-            // The store could not be reached: begin again with the claim.
-            shard.phase = Phase::Waiting { until_ms: 0 };
+            // The store could not be reached: begin again with the claim. Whoever is giving the
+            // shard up leaves the rest to the next owner.
+            if shard.is_open() {
+                shard.phase = Phase::Waiting { until_ms: 0 };
+            }
             return;
         };
         let last = rows.last().map(|row| row.seq);

@@ -289,6 +289,9 @@ impl Machine {
     }
 
     fn assigned(&mut self, shards: &[ShardId]) {
+        if self.is_draining {
+            return self.effects.push(Effect::LetGo(shards.to_vec()));
+        }
         let mut claims = Vec::new();
         for id in shards {
             self.generation += 1;

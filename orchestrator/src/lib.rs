@@ -2,7 +2,10 @@
 //!
 //! Inside, imports go one way: `cli` → `engine` → `store`.
 
+pub mod bench;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod store;
+pub mod telemetry;

@@ -24,7 +24,10 @@ impl Process {
         environment: &BTreeMap<String, String>,
         log: &Path,
     ) -> std::io::Result<Self> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)?;
         let child = Command::new(std::env::current_exe()?)
             .args(arguments)
             .envs(environment)
@@ -76,7 +79,10 @@ impl Drop for Process {
 
 /// SIGTERM, by the one tool that every system has.
 fn ask_to_end(id: u32) {
-    let asked = Command::new("kill").arg("-TERM").arg(id.to_string()).status();
+    let asked = Command::new("kill")
+        .arg("-TERM")
+        .arg(id.to_string())
+        .status();
     if let Err(error) = asked {
         tracing::warn!(%error, "cannot ask a process to end");
     }
@@ -92,7 +98,12 @@ pub(super) fn cpu_us(id: u32) -> u64 {
         return 0;
     };
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+    let ticks = |index: usize| {
+        fields
+            .get(index)
+            .and_then(|f| f.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
     // A tick is 10 ms on every Linux that Rust's standard library supports.
     (ticks(11) + ticks(12)) * 10_000
 }

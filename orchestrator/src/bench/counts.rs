@@ -26,6 +26,9 @@ pub(super) async fn wal_bytes(url: &str) -> Option<u64> {
     }
     let mut connection = PgConnection::connect(url).await.ok()?;
     let query = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint";
-    let bytes: i64 = sqlx::query_scalar(query).fetch_one(&mut connection).await.ok()?;
+    let bytes: i64 = sqlx::query_scalar(query)
+        .fetch_one(&mut connection)
+        .await
+        .ok()?;
     u64::try_from(bytes).ok()
 }

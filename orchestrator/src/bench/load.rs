@@ -85,9 +85,14 @@ pub(super) fn run(
             continue;
         }
         let now = now_ms();
-        let records = (number..number + count).map(|n| orders.record(n, now)).collect();
+        let records = (number..number + count)
+            .map(|n| orders.record(n, now))
+            .collect();
         producer.send(number, records)?;
-        sent_at.extend(std::iter::repeat_n(now, usize::try_from(count).unwrap_or(0)));
+        sent_at.extend(std::iter::repeat_n(
+            now,
+            usize::try_from(count).unwrap_or(0),
+        ));
     }
     let (from_ms, from) = edges.unwrap_or((now_ms(), Instant::now()));
     let (until_ms, until) = ended.unwrap_or((now_ms(), Instant::now()));

@@ -295,11 +295,12 @@ async fn relay(kit: Kit, kafka: KafkaConfig) {
     let mut names: HashMap<String, Arc<str>> = HashMap::new();
     let mut number = 0;
     loop {
-        let rows = sqlx::query("SELECT id, topic, key, payload FROM naive_outbox ORDER BY id LIMIT $1")
-            .bind(RELAY_ROWS)
-            .fetch_all(&mut connection)
-            .await
-            .unwrap_or_default();
+        let rows =
+            sqlx::query("SELECT id, topic, key, payload FROM naive_outbox ORDER BY id LIMIT $1")
+                .bind(RELAY_ROWS)
+                .fetch_all(&mut connection)
+                .await
+                .unwrap_or_default();
         if rows.is_empty() {
             tokio::time::sleep(IDLE_POLL).await;
             continue;
@@ -309,7 +310,9 @@ async fn relay(kit: Kit, kafka: KafkaConfig) {
             .iter()
             .map(|row| {
                 let name: String = row.get("topic");
-                let topic = names.entry(name).or_insert_with_key(|n| Arc::from(n.as_str()));
+                let topic = names
+                    .entry(name)
+                    .or_insert_with_key(|n| Arc::from(n.as_str()));
                 let key: String = row.get("key");
                 let payload: Vec<u8> = row.get("payload");
                 OutgoingRecord::new(Arc::clone(topic), payload).with_key(key.into_bytes())

@@ -162,11 +162,16 @@ pub async fn run(
     } else {
         None
     };
-    let bootstrap = embedded
-        .as_ref()
-        .map_or(options.bootstrap_servers.clone(), EmbeddedBroker::bootstrap_servers);
+    let bootstrap = embedded.as_ref().map_or(
+        options.bootstrap_servers.clone(),
+        EmbeddedBroker::bootstrap_servers,
+    );
     let mut report = BenchReport {
-        broker: if embedded.is_some() { "embedded" } else { "kafka" },
+        broker: if embedded.is_some() {
+            "embedded"
+        } else {
+            "kafka"
+        },
         store: if is_postgres { "postgres" } else { "sqlite" },
         points: Vec::new(),
         idle_cpu_percent: None,
@@ -174,13 +179,25 @@ pub async fn run(
     };
     let mut loads = Vec::new();
     if options.outstanding > 0 {
-        loads.push((format!("closed {}", options.outstanding), Load::Closed(options.outstanding), false));
+        loads.push((
+            format!("closed {}", options.outstanding),
+            Load::Closed(options.outstanding),
+            false,
+        ));
     }
     if options.rate > 0.0 {
-        loads.push((format!("open {}/s", options.rate), Load::Open(options.rate), false));
+        loads.push((
+            format!("open {}/s", options.rate),
+            Load::Open(options.rate),
+            false,
+        ));
     }
     if options.naive {
-        loads.push((format!("naive closed {NAIVE_OUTSTANDING}"), Load::Closed(NAIVE_OUTSTANDING), true));
+        loads.push((
+            format!("naive closed {NAIVE_OUTSTANDING}"),
+            Load::Closed(NAIVE_OUTSTANDING),
+            true,
+        ));
     }
     for (name, load, is_naive) in loads {
         say(&name);
@@ -210,7 +227,10 @@ pub async fn run(
         report.idle_cpu_percent = Some(idle?);
     }
     let speed = |prefix: &str| {
-        let found = report.points.iter().find(|point| point.name.starts_with(prefix));
+        let found = report
+            .points
+            .iter()
+            .find(|point| point.name.starts_with(prefix));
         found.map(|point| point.sagas_per_second)
     };
     report.times_naive = match (speed("closed"), speed("naive")) {
@@ -241,8 +261,13 @@ async fn store_for(
         None => (options.store_url.as_str(), String::new()),
     };
     let authority_end = base.find("://").map_or(0, |at| at + 3);
-    let path = base[authority_end..].find('/').map_or(base.len(), |at| authority_end + at);
-    Ok((format!("{}/{database}{query}", &base[..path]), Some(database)))
+    let path = base[authority_end..]
+        .find('/')
+        .map_or(base.len(), |at| authority_end + at);
+    Ok((
+        format!("{}/{database}{query}", &base[..path]),
+        Some(database),
+    ))
 }
 
 async fn drop_database(url: &str, database: &str) {
@@ -266,7 +291,9 @@ async fn measure(
     let topics = wire::Topics::new(prefix.as_str());
     let source = format!("{prefix}.orders");
     let mut definition = built_in_definition();
-    let text = definition.source.replace("topic: orders", &format!("topic: {source}"));
+    let text = definition
+        .source
+        .replace("topic: orders", &format!("topic: {source}"));
     if let Ok(own) = backstitch_saga::Definition::from_yaml(&text) {
         definition = own;
     }
@@ -282,7 +309,10 @@ async fn measure(
     let (watch, producer) = {
         let (kafka, topics) = (kafka.clone(), topics.clone());
         let started = tokio::task::spawn_blocking(move || {
-            Ok::<_, BrokerError>((Watch::start(&kafka, &topics)?, Producer::new(&kafka, |_| {})?))
+            Ok::<_, BrokerError>((
+                Watch::start(&kafka, &topics)?,
+                Producer::new(&kafka, |_| {})?,
+            ))
         });
         joined(started.await)?
     };
@@ -293,37 +323,64 @@ async fn measure(
         fail_at: order_activities().to_vec(),
         seed: 1,
     };
-    let mut ids: Vec<(String, u32)> =
-        processes.iter().map(|process| (process.name.clone(), process.id())).collect();
+    let mut ids: Vec<(String, u32)> = processes
+        .iter()
+        .map(|process| (process.name.clone(), process.id()))
+        .collect();
     for server in ["postgres", "java"] {
         ids.extend(named(server).into_iter().map(|id| (server.to_owned(), id)));
     }
-    let times = (Duration::from_secs(world.warm_seconds), Duration::from_secs(world.seconds));
+    let times = (
+        Duration::from_secs(world.warm_seconds),
+        Duration::from_secs(world.seconds),
+    );
     let saga_prefix = definition.name.clone();
     let loaded = tokio::task::spawn_blocking(move || {
         let mut edges: Vec<Vec<u64>> = Vec::new();
         let at_edges = || edges.push(ids.iter().map(|(_, id)| cpu_us(*id)).collect());
-        let seen = load::run(&producer, &watch, &orders, &saga_prefix, load, times, at_edges)?;
+        let seen = load::run(
+            &producer,
+            &watch,
+            &orders,
+            &saga_prefix,
+            load,
+            times,
+            at_edges,
+        )?;
         Ok::<_, BrokerError>((seen, cpu_by_name(&ids, &edges)))
     });
     let (seen, cpu) = joined(loaded.await)?;
     for process in &mut processes {
         if process.has_ended() {
             let name = process.name.clone();
-            return Err(BenchError::Ended { name, log: tail(&log) });
+            return Err(BenchError::Ended {
+                name,
+                log: tail(&log),
+            });
         }
     }
     let mut said = BTreeMap::new();
     for process in processes.into_iter().rev() {
         let name = process.name.clone();
-        let text = tokio::task::spawn_blocking(move || process.stop()).await.unwrap_or_default();
+        let text = tokio::task::spawn_blocking(move || process.stop())
+            .await
+            .unwrap_or_default();
         said.insert(name, text);
     }
     let wal_after = counts::wal_bytes(&world.store_url).await;
     let records_after = counts::records(&kafka, &prefix, &source)?;
-    let counted = said.get("orchestrator").and_then(|text| serde_json::from_str(text).ok());
+    let counted = said
+        .get("orchestrator")
+        .and_then(|text| serde_json::from_str(text).ok());
     let records = records_after.saturating_sub(records_before);
-    Ok(point(name, &seen, cpu, wal_before.zip(wal_after), records, counted.as_ref()))
+    Ok(point(
+        name,
+        &seen,
+        cpu,
+        wal_before.zip(wal_after),
+        records,
+        counted.as_ref(),
+    ))
 }
 
 fn point(
@@ -336,7 +393,11 @@ fn point(
 ) -> Point {
     #![expect(clippy::cast_precision_loss, reason = "counts for people")]
     let sagas = (seen.sent - seen.unsettled).max(1) as f64;
-    let of = |key: &str| counted.and_then(|c| c.get(key)).and_then(serde_json::Value::as_f64);
+    let of = |key: &str| {
+        counted
+            .and_then(|c| c.get(key))
+            .and_then(serde_json::Value::as_f64)
+    };
     let transitions = of("transitions").unwrap_or(sagas * TRANSITIONS).max(1.0);
     let in_window = seen.settled.max(1) as f64 * TRANSITIONS;
     Point {
@@ -385,13 +446,31 @@ fn start_all(
 ) -> Result<Vec<Process>, BenchError> {
     let mut environment = BTreeMap::new();
     let mut set = |key: &str, value: String| environment.insert(format!("BACKSTITCH_{key}"), value);
-    set("KAFKA__BOOTSTRAP_SERVERS", world.kafka.bootstrap_servers.clone());
+    set(
+        "KAFKA__BOOTSTRAP_SERVERS",
+        world.kafka.bootstrap_servers.clone(),
+    );
     set("KAFKA__PREFIX", prefix.to_owned());
     set("STORE__URL", world.store_url.clone());
-    set("DEFINITIONS__FILES", format!("[{:?}]", definition.display().to_string()));
-    set("WORKERS__DATA_DIR", world.dir.join(format!("{prefix}-workers")).display().to_string());
+    set(
+        "DEFINITIONS__FILES",
+        format!("[{:?}]", definition.display().to_string()),
+    );
+    set(
+        "WORKERS__DATA_DIR",
+        world
+            .dir
+            .join(format!("{prefix}-workers"))
+            .display()
+            .to_string(),
+    );
     set("TELEMETRY__LOG", "warn".to_owned());
-    let arguments = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let arguments = |words: &[&str]| {
+        words
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<_>>()
+    };
     let serve = if is_naive {
         arguments(&["bench", "--as-naive"])
     } else {
@@ -433,13 +512,19 @@ async fn idle_percent(
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     let used = cpu_us(id) - before;
     if processes[0].has_ended() {
-        return Err(BenchError::Ended { name: "orchestrator".to_owned(), log: tail(&log) });
+        return Err(BenchError::Ended {
+            name: "orchestrator".to_owned(),
+            log: tail(&log),
+        });
     }
-    drop(tokio::task::spawn_blocking(move || {
-        for process in processes {
-            process.stop();
-        }
-    }).await);
+    drop(
+        tokio::task::spawn_blocking(move || {
+            for process in processes {
+                process.stop();
+            }
+        })
+        .await,
+    );
     #[expect(clippy::cast_precision_loss, reason = "microseconds for people")]
     let percent = used as f64 / (seconds.max(1) as f64 * 10_000.0);
     Ok(percent)

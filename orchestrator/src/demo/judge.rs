@@ -104,7 +104,10 @@ fn all_undone_in_reverse(effects: &[Effect]) -> Result<(), String> {
             .collect();
         // Two effects in one millisecond are of different services, one after the other.
         steps.sort_by_key(|(at, step)| (*at, order_of(step, direction)));
-        steps.into_iter().map(|(_, step)| step.to_owned()).collect::<Vec<_>>()
+        steps
+            .into_iter()
+            .map(|(_, step)| step.to_owned())
+            .collect::<Vec<_>>()
     };
     let mut done = of("do");
     done.reverse();
@@ -112,7 +115,9 @@ fn all_undone_in_reverse(effects: &[Effect]) -> Result<(), String> {
     if done == undone {
         Ok(())
     } else {
-        Err(format!("compensated, but {done:?} was undone as {undone:?}"))
+        Err(format!(
+            "compensated, but {done:?} was undone as {undone:?}"
+        ))
     }
 }
 

@@ -1,7 +1,6 @@
 //! The servers of one laptop, in one process.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use backstitch_broker::embedded::{EmbeddedBroker, EmbeddedConfig, EmbeddedError};
@@ -11,28 +10,27 @@ use backstitch_schemas::wire;
 use backstitch_workers::order::{OrderWorkerOptions, order_activities, start_order_worker};
 use backstitch_workers::{RunningWorker, WorkerError};
 
-use crate::engine::{
-    EngineError, Orchestrator, OrchestratorConfig, TopicSizes, apply_topics,
-};
-use crate::store::{self, Store, StoreError};
+use crate::engine::machine::MachineConfig;
+use crate::engine::{EngineError, Orchestrator, OrchestratorConfig, TopicSizes, apply_topics};
+use crate::store::Store;
 
 /// What to start, and where.
 #[derive(Debug, Clone)]
 pub struct LaptopOptions {
-    /// The folder of the broker's, the store's and the workers' files; made if it is not there.
-    pub dir: PathBuf,
-    /// The loopback port of the embedded broker; 0 is a free one. Default 9092.
-    pub port: u16,
-    /// Begins the names of all topics and groups. Default `backstitch`.
+    /// The broker in the process; its folder is made if it is not there.
+    pub embedded: EmbeddedConfig,
+    /// Begins the names of all topics and groups.
     pub prefix: String,
     /// What to run.
     pub definitions: Vec<Definition>,
     /// How many partitions topics are made with.
     pub sizes: TopicSizes,
-    /// Whether the four order workers run here too.
-    pub with_workers: bool,
-    /// The store; SQLite in `dir` when absent.
-    pub store_url: Option<String>,
+    /// The folder of the four order workers' databases; without one, no worker runs here.
+    pub workers_dir: Option<PathBuf>,
+    /// Where sagas rest.
+    pub store: Arc<dyn Store>,
+    /// The machine's limits; the defaults when absent.
+    pub machine: Option<MachineConfig>,
 }
 
 /// Why a laptop could not be started.
@@ -52,9 +50,6 @@ pub enum LaptopError {
     /// The client cannot start.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// The engine cannot start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -65,7 +60,9 @@ pub enum LaptopError {
     #[error(transparent)]
     Ledger(#[from] backstitch_workers::order::LedgerError),
     /// The orders did not settle in time.
-    #[error("{open} of {orders} orders did not settle within {seconds} s; `backstitch list` shows them")]
+    #[error(
+        "{open} of {orders} orders did not settle within {seconds} s; `backstitch list` shows them"
+    )]
     Unsettled {
         /// So many.
         open: usize,
@@ -94,7 +91,6 @@ pub struct Laptop {
     store: Arc<dyn Store>,
     kafka: KafkaConfig,
     topics: wire::Topics,
-    dir: PathBuf,
     broker: EmbeddedBroker,
 }
 
@@ -105,16 +101,13 @@ impl Laptop {
     ///
     /// [`LaptopError`] says what is in the way; a taken port is told with its remedy.
     pub async fn start(options: LaptopOptions) -> Result<Self, LaptopError> {
-        let LaptopOptions { dir, .. } = options;
-        std::fs::create_dir_all(&dir).map_err(|source| LaptopError::Folder {
-            path: dir.display().to_string(),
-            source,
-        })?;
-        let broker = EmbeddedBroker::start(EmbeddedConfig {
-            path: dir.join("broker.db"),
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)),
-            ..EmbeddedConfig::default()
-        })?;
+        if let Some(dir) = options.embedded.path.parent() {
+            std::fs::create_dir_all(dir).map_err(|source| LaptopError::Folder {
+                path: dir.display().to_string(),
+                source,
+            })?;
+        }
+        let broker = EmbeddedBroker::start(options.embedded)?;
         let kafka = KafkaConfig::new(broker.bootstrap_servers());
         let topics = wire::Topics::new(options.prefix.as_str());
         {
@@ -128,17 +121,14 @@ impl Laptop {
                 reason: error.to_string(),
             })??;
         }
-        let url = options
-            .store_url
-            .unwrap_or_else(|| format!("sqlite://{}", dir.join("store.db").display()));
-        let store = store::open(&url).await?;
-        let config = OrchestratorConfig::new(kafka.clone(), topics.clone());
+        let mut config = OrchestratorConfig::new(kafka.clone(), topics.clone());
+        config.machine = options.machine;
         let orchestrator =
-            Orchestrator::start(config, Arc::clone(&store), options.definitions).await?;
+            Orchestrator::start(config, Arc::clone(&options.store), options.definitions).await?;
         let mut workers = Vec::new();
-        if options.with_workers {
+        if let Some(dir) = &options.workers_dir {
             for activity in order_activities() {
-                let mut worker = OrderWorkerOptions::new(kafka.clone(), workers_dir(&dir));
+                let mut worker = OrderWorkerOptions::new(kafka.clone(), dir.clone());
                 worker.prefix.clone_from(&options.prefix);
                 workers.push(start_order_worker(activity, worker).await?);
             }
@@ -146,10 +136,9 @@ impl Laptop {
         Ok(Self {
             workers,
             orchestrator,
-            store,
+            store: options.store,
             kafka,
             topics,
-            dir,
             broker,
         })
     }
@@ -177,11 +166,6 @@ impl Laptop {
     /// The port of the broker.
     pub fn port(&self) -> u16 {
         self.broker.port()
-    }
-
-    /// The folder of the workers' files.
-    pub fn workers_dir(&self) -> PathBuf {
-        workers_dir(&self.dir)
     }
 
     /// Ends everything cleanly, workers first.
@@ -212,8 +196,4 @@ impl Laptop {
         self.broker.stop();
         first
     }
-}
-
-fn workers_dir(dir: &Path) -> PathBuf {
-    dir.join("workers")
 }

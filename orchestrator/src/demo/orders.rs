@@ -33,7 +33,10 @@ impl Orders {
     /// The order of this number, counted from 0.
     pub fn spec(&self, number: u64) -> OrderSpec {
         let drawn = mix(self.seed ^ mix(number));
-        #[expect(clippy::cast_precision_loss, reason = "53 bits of a hash fill a double")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "53 bits of a hash fill a double"
+        )]
         let share = (drawn >> 11) as f64 / (1_u64 << 53) as f64;
         let index = usize::try_from(mix(drawn) % self.fail_at.len().max(1) as u64).unwrap_or(0);
         OrderSpec {
@@ -65,8 +68,9 @@ impl Orders {
             "fail_at": spec.fail_at,
             "fail_how": spec.fail_at.map(|_| "refuse"),
         });
-        let mut record = OutgoingRecord::new(Arc::clone(&self.topic), event.to_string().into_bytes())
-            .with_key(spec.order_id.into_bytes());
+        let mut record =
+            OutgoingRecord::new(Arc::clone(&self.topic), event.to_string().into_bytes())
+                .with_key(spec.order_id.into_bytes());
         record.timestamp_ms = Some(at_ms);
         record
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backstitch_broker::Producer;
+use backstitch_broker::embedded::EmbeddedConfig;
 use serde::Serialize;
 
 use super::judge::judge;
@@ -12,6 +13,7 @@ use super::laptop::{Laptop, LaptopError, LaptopOptions, built_in_definition};
 use super::orders::Orders;
 use super::watch::Watch;
 use crate::engine::{TopicSizes, now_ms};
+use crate::store::Store;
 
 /// Orders that are handed to the producer at once.
 const CHUNK: u64 = 200;
@@ -28,10 +30,14 @@ pub struct DemoOptions {
     pub fail_rate: f64,
     /// How many may be on their way at once. Default 500.
     pub outstanding: u64,
-    /// The folder of all files.
-    pub dir: PathBuf,
-    /// The port of the embedded broker; 0 is a free one.
-    pub port: u16,
+    /// The broker in the process.
+    pub embedded: EmbeddedConfig,
+    /// Where sagas rest.
+    pub store: Arc<dyn Store>,
+    /// The folder of the workers' databases.
+    pub workers_dir: PathBuf,
+    /// Begins the names of all topics and groups.
+    pub prefix: String,
     /// Draws which orders fail.
     pub seed: u64,
 }
@@ -77,13 +83,13 @@ pub async fn run(
     let definition = built_in_definition();
     let name = definition.name.clone();
     let laptop = Laptop::start(LaptopOptions {
-        dir: options.dir.clone(),
-        port: options.port,
-        prefix: "backstitch".to_owned(),
+        embedded: options.embedded.clone(),
+        prefix: options.prefix.clone(),
         definitions: vec![definition],
         sizes: TopicSizes::default(),
-        with_workers: true,
-        store_url: None,
+        workers_dir: Some(options.workers_dir.clone()),
+        store: Arc::clone(&options.store),
+        machine: None,
     })
     .await?;
     let orders = Orders {
@@ -110,7 +116,7 @@ pub async fn run(
     };
     let saga_of = |number: u64| format!("{name}/{}", orders.spec(number).order_id);
     let sagas = (0..options.orders).map(saga_of);
-    let judgement = judge(&laptop.workers_dir(), sagas, &all).await?;
+    let judgement = judge(&options.workers_dir, sagas, &all).await?;
     let mut times: Vec<i64> = (0..options.orders)
         .filter_map(|n| {
             let sent = sent.get(usize::try_from(n).ok()?)?;
@@ -160,9 +166,14 @@ fn stream(
             continue;
         }
         let now = now_ms();
-        let records = (number..number + count).map(|n| orders.record(n, now)).collect();
+        let records = (number..number + count)
+            .map(|n| orders.record(n, now))
+            .collect();
         producer.send(number, records)?;
-        sent.extend(std::iter::repeat_n(now, usize::try_from(count).unwrap_or(0)));
+        sent.extend(std::iter::repeat_n(
+            now,
+            usize::try_from(count).unwrap_or(0),
+        ));
         number += count;
         progress(number, watch.count());
     }

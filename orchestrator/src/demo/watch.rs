@@ -74,8 +74,7 @@ impl Watch {
             codec,
             ends,
         };
-        let consumer =
-            Consumer::start(kafka, ConsumerOptions::new(group, [journal]), handler)?;
+        let consumer = Consumer::start(kafka, ConsumerOptions::new(group, [journal]), handler)?;
         let watch = Self {
             seen,
             _consumer: consumer,
@@ -111,7 +110,10 @@ impl Watch {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.seen.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wait(&self, timeout: Duration, is_there: impl Fn(&State) -> bool) -> bool {
@@ -134,7 +136,11 @@ impl Watch {
 
 impl ConsumerHandler for Reader {
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Vec<StartAt> {
-        let mut state = self.seen.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .seen
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         state.assigned += partitions.len();
         self.seen.changed.notify_all();
         partitions
@@ -149,13 +155,21 @@ impl ConsumerHandler for Reader {
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition], _lost: bool) {
-        let mut state = self.seen.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .seen
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         state.assigned = state.assigned.saturating_sub(partitions.len());
     }
 
     fn records(&mut self, records: Vec<IncomingRecord>) {
         let now = now_ms();
-        let mut state = self.seen.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .seen
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         for record in records {
             // A restarted reader goes on where it was, not where the topic ended at first.
             self.ends.insert(record.partition, record.offset + 1);
@@ -175,7 +189,11 @@ impl ConsumerHandler for Reader {
                 }
                 // It was parked, and goes on.
                 _ => {
-                    if state.settled.get(&entry.saga).is_some_and(|s| s.status == "parked") {
+                    if state
+                        .settled
+                        .get(&entry.saga)
+                        .is_some_and(|s| s.status == "parked")
+                    {
                         state.settled.remove(&entry.saga);
                     }
                 }

@@ -114,7 +114,9 @@ async fn ask(store: &dyn Store, owner: &str, effect: Effect) -> Option<Input> {
             let rows = or_log("read definitions", store.definitions().await);
             let known = rows.unwrap_or_default().into_iter().filter_map(|row| {
                 Definition::from_yaml(&row.source)
-                    .inspect_err(|_| tracing::error!(hash = row.hash, "a stored definition is not valid"))
+                    .inspect_err(|_| {
+                        tracing::error!(hash = row.hash, "a stored definition is not valid")
+                    })
                     .ok()
             });
             Some(Input::Definitions(known.collect()))

@@ -5,9 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use backstitch_broker::{
-    ConsumerError, ConsumerHandler, IncomingRecord, StartAt, TopicPartition,
-};
+use backstitch_broker::{ConsumerError, ConsumerHandler, IncomingRecord, StartAt, TopicPartition};
 
 use super::machine::Input;
 use super::turning::Event;
@@ -105,7 +103,10 @@ impl ConsumerHandler for Ear {
     fn records(&mut self, records: Vec<IncomingRecord>) {
         let mut run: Vec<IncomingRecord> = Vec::new();
         for record in records {
-            if run.first().is_some_and(|first| first.partition != record.partition) {
+            if run
+                .first()
+                .is_some_and(|first| first.partition != record.partition)
+            {
                 self.hand_over(std::mem::take(&mut run));
             }
             run.push(record);

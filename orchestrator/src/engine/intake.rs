@@ -101,7 +101,11 @@ fn acknowledge(sent: &Mutex<Sent>, ended: &Sender<Ended>, done: &BatchDone) {
         return;
     }
     let mut sent = lock(sent);
-    if let Some(batch) = sent.batches.iter_mut().find(|batch| batch.0 == done.batch_id) {
+    if let Some(batch) = sent
+        .batches
+        .iter_mut()
+        .find(|batch| batch.0 == done.batch_id)
+    {
         batch.1 = true;
     }
     while sent.batches.front().is_some_and(|(_, is_done, _)| *is_done) {
@@ -146,7 +150,8 @@ impl ConsumerHandler for Reader {
             let mut sent = lock(&self.sent);
             sent.next += 1;
             let id = sent.next;
-            sent.batches.push_back((id, false, offsets.into_iter().collect()));
+            sent.batches
+                .push_back((id, false, offsets.into_iter().collect()));
             id
         };
         if let Err(error) = self.producer.send(id, out) {
@@ -239,7 +244,10 @@ impl Reader {
             detail,
             "to the dead letters"
         );
-        self.parts.counters.dead_letters.fetch_add(1, Ordering::Relaxed);
+        self.parts
+            .counters
+            .dead_letters
+            .fetch_add(1, Ordering::Relaxed);
         let mut letter = dead_letter(record, reason, detail, "intake", now);
         let mut encoded = self.parts.codec.encode_dead_letter(&letter);
         if let Err(backstitch_schemas::EncodeError::TooLarge { .. }) = encoded {

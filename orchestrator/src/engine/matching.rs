@@ -81,7 +81,10 @@ impl Matcher {
         for definition in &self.definitions {
             let rules = definition.start.iter();
             for rule in rules.filter(|rule| *rule.topic == *record.topic) {
-                let holds = rule.when.as_ref().map_or(Ok(true), |when| when.holds(&scope));
+                let holds = rule
+                    .when
+                    .as_ref()
+                    .map_or(Ok(true), |when| when.holds(&scope));
                 let key = match holds {
                     Ok(false) => continue,
                     Ok(true) => rule.key.evaluate(&scope),

@@ -17,11 +17,11 @@
 //! | `topics.rs` | the topics that all this lives on |
 //! | `matching.rs` | which sagas a source record starts |
 
-pub mod book;
-pub mod machine;
 mod asking;
+pub mod book;
 mod hearing;
 mod intake;
+pub mod machine;
 mod matching;
 mod run;
 mod saying;
@@ -38,5 +38,7 @@ pub use topics::{TopicNames, TopicSizes, apply_topics, check_topics, topics_need
 pub(crate) fn now_ms() -> i64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        .map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        })
 }

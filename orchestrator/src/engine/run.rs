@@ -1,14 +1,12 @@
 //! An orchestrator: the machine, its shells and the intake, in one process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use backstitch_broker::{
-    BrokerError, Consumer, ConsumerOptions, KafkaConfig, OffsetReset,
-};
+use backstitch_broker::{BrokerError, Consumer, ConsumerOptions, KafkaConfig, OffsetReset};
 use backstitch_saga::Definition;
 use backstitch_schemas::{Codec, EventSchemas, wire};
 
@@ -16,7 +14,7 @@ use super::Book;
 use super::asking::Asking;
 use super::hearing::{Ear, Waiting};
 use super::intake::{Ended, Intake, IntakeCounters, IntakeParts};
-use super::machine::{Counters, Input, Machine, MachineConfig};
+use super::machine::{Counters, Input, JOURNAL_BYTES_MAX, Machine, MachineConfig, message_limits};
 use super::matching::Matcher;
 use super::now_ms;
 use super::saying::Saying;
@@ -51,9 +49,7 @@ pub struct OrchestratorConfig {
     pub codec: Codec,
     /// What reads source events.
     pub schemas: EventSchemas,
-    /// Changes the machine's limits from their defaults.
-    pub tune: fn(&mut MachineConfig),
-    /// The machine's limits; made from the inbox when absent.
+    /// The machine's limits; the defaults when absent. Their partitions are the inbox's.
     pub machine: Option<MachineConfig>,
 }
 
@@ -88,6 +84,7 @@ pub struct Orchestrator {
     consumer: Option<Consumer>,
     intake: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
     shared: Shared,
+    requests: Arc<AtomicU64>,
     intake_counters: Arc<IntakeCounters>,
 }
 
@@ -104,7 +101,6 @@ impl OrchestratorConfig {
             owner: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7()),
             codec: Codec::single_object(),
             schemas: EventSchemas::new(),
-            tune: |_| {},
             machine: None,
         }
     }
@@ -148,11 +144,16 @@ impl Orchestrator {
             .clone()
             .unwrap_or_else(|| MachineConfig::new(config.topics.clone(), partitions));
         limits.partitions = partitions;
-        (config.tune)(&mut limits);
         let (events, heard) = channel();
         let runtime = tokio::runtime::Handle::current();
         let asking = Asking::start(&runtime, &store, &config.owner, &events);
-        let saying = Saying::start(&config.kafka, &events)?;
+        // A journal entry may be larger than any message; other records are held to their limit.
+        let producing = config
+            .kafka
+            .clone()
+            .with("message.max.bytes", JOURNAL_BYTES_MAX.to_string());
+        let saying = Saying::start(&producing, &events)?;
+        let requests = saying.request_count();
         let waiting = Waiting::default();
         let shared = Shared::default();
         let turning = Turning {
@@ -194,7 +195,7 @@ impl Orchestrator {
                 kafka: config.kafka,
                 topics: config.topics,
                 partitions,
-                codec: config.codec,
+                codec: config.codec.with_limits(message_limits()),
                 matcher,
                 counters: Arc::clone(&intake_counters),
             };
@@ -208,6 +209,7 @@ impl Orchestrator {
             consumer: Some(consumer),
             intake,
             shared,
+            requests,
             intake_counters,
         })
     }
@@ -220,6 +222,11 @@ impl Orchestrator {
     /// What the intake has done since the start.
     pub fn intake_counters(&self) -> &IntakeCounters {
         &self.intake_counters
+    }
+
+    /// Produce requests that the machine's producer has sent; behind by up to a second.
+    pub fn produce_request_count(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// How many shards it owns now.
@@ -286,15 +293,16 @@ fn ended(error: impl std::fmt::Display) -> EngineError {
 }
 
 /// Remembers definitions in the store, and learns those that running sagas are pinned to.
-async fn remember(
-    store: &dyn Store,
-    definitions: Vec<Definition>,
-) -> Result<Book, EngineError> {
+async fn remember(store: &dyn Store, definitions: Vec<Definition>) -> Result<Book, EngineError> {
     let mut book = Book::default();
     for row in store.definitions().await? {
         match Definition::from_yaml(&row.source) {
             Ok(definition) => book.add(definition),
-            Err(_) => tracing::error!(row.hash, row.name, "a stored definition is not valid any more"),
+            Err(_) => tracing::error!(
+                row.hash,
+                row.name,
+                "a stored definition is not valid any more"
+            ),
         }
     }
     for definition in definitions {

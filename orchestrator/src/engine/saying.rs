@@ -1,5 +1,7 @@
 //! The thread that hands records to the producer, batch by batch, in order.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,6 +26,7 @@ enum Word {
 #[derive(Debug)]
 pub(super) struct Saying {
     words: Option<Sender<Word>>,
+    requests: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -33,16 +36,24 @@ impl Saying {
         let (words, heard) = channel();
         let first = producer(config, events, 0)?;
         let (config, events) = (config.clone(), events.clone());
+        let requests = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&requests);
         let thread = std::thread::Builder::new()
             .name("publish".to_owned())
-            .spawn(move || say(&heard, first, &config, &events))
+            .spawn(move || say(&heard, first, &config, &events, &counted))
             .map_err(|error| BrokerError::Fatal {
                 reason: format!("cannot start a thread: {error}"),
             })?;
         Ok(Self {
             words: Some(words),
+            requests,
             thread: Some(thread),
         })
+    }
+
+    /// Produce requests so far; behind by up to a second.
+    pub(super) fn request_count(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.requests)
     }
 
     pub(super) fn batch(&self, id: BatchId, records: Vec<OutgoingRecord>) {
@@ -72,7 +83,11 @@ impl Drop for Saying {
 }
 
 /// Numbers producers, so that the end of an old one is not taken for that of the new one.
-fn producer(config: &KafkaConfig, events: &Sender<Event>, number: u64) -> Result<Producer, BrokerError> {
+fn producer(
+    config: &KafkaConfig,
+    events: &Sender<Event>,
+    number: u64,
+) -> Result<Producer, BrokerError> {
     let events = events.clone();
     Producer::new(config, move |done: BatchDone| {
         let id = BatchId(done.batch_id);
@@ -92,12 +107,24 @@ fn producer(config: &KafkaConfig, events: &Sender<Event>, number: u64) -> Result
     })
 }
 
-fn say(heard: &Receiver<Word>, first: Producer, config: &KafkaConfig, events: &Sender<Event>) {
+fn say(
+    heard: &Receiver<Word>,
+    first: Producer,
+    config: &KafkaConfig,
+    events: &Sender<Event>,
+    requests: &AtomicU64,
+) {
     let mut producer_now = first;
     let mut number = 0;
+    // Of the producers before this one.
+    let mut earlier = 0;
     while let Ok(word) = heard.recv() {
         match word {
             Word::Batch(id, records) => {
+                requests.store(
+                    earlier + producer_now.produce_request_count(),
+                    Ordering::Relaxed,
+                );
                 if let Err(error) = producer_now.send(id.0, records) {
                     tracing::error!(error = &error as &dyn std::error::Error, "cannot publish");
                     let _ = events.send(Event::ProducerEnded(number));
@@ -108,6 +135,7 @@ fn say(heard: &Receiver<Word>, first: Producer, config: &KafkaConfig, events: &S
                 match producer(config, events, number + 1) {
                     Ok(next) => {
                         number += 1;
+                        earlier += producer_now.produce_request_count();
                         producer_now = next;
                         let _ = events.send(Event::ProducerRebuilt(number));
                     }

@@ -117,7 +117,11 @@ pub fn apply_topics<'d>(
     with_sources: bool,
 ) -> Result<Vec<(String, TopicOutcome)>, EngineError> {
     let names = topics_needed(topics, definitions);
-    let sources = if with_sources { names.sources } else { Vec::new() };
+    let sources = if with_sources {
+        names.sources
+    } else {
+        Vec::new()
+    };
     let specs: Vec<NewTopicSpec> = names
         .own
         .into_iter()
@@ -147,5 +151,9 @@ pub fn apply_topics<'d>(
         }))
         .collect();
     let outcomes = Admin::new(kafka)?.create_topics(&specs)?;
-    Ok(specs.into_iter().map(|spec| spec.name).zip(outcomes).collect())
+    Ok(specs
+        .into_iter()
+        .map(|spec| spec.name)
+        .zip(outcomes)
+        .collect())
 }

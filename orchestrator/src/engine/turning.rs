@@ -72,7 +72,10 @@ pub(super) struct View {
 
 impl Shared {
     pub(super) fn view(&self) -> View {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn show(&self, view: View) {
@@ -208,10 +211,16 @@ fn log(report: &Report) {
             tracing::warn!(?shards, "another orchestrator has taken shards over");
         }
         Report::InDoubt(shards) => {
-            tracing::warn!(?shards, "the answer to a commit was lost; its shards are read again");
+            tracing::warn!(
+                ?shards,
+                "the answer to a commit was lost; its shards are read again"
+            );
         }
         Report::Refused(shards) => {
-            tracing::error!(?shards, "the store refused a commit; its shards are read again");
+            tracing::error!(
+                ?shards,
+                "the store refused a commit; its shards are read again"
+            );
         }
         Report::DeadLetter {
             shard,

@@ -365,7 +365,10 @@ fn row_of(shard: ShardId, hot: &Hot) -> SagaRow {
         } else {
             storable(serde_json::to_string(&saga.tags).expect("tags are strings"))
         },
-        parked_reason: saga.parked.as_ref().map(|parked| storable(parked.reason.clone())),
+        parked_reason: saga
+            .parked
+            .as_ref()
+            .map(|parked| storable(parked.reason.clone())),
         state: serde_json::to_vec(saga).expect("a saga has string keys only"),
         started_at_ms: saga.started_at_ms,
         ended_at_ms: saga.ended_at_ms,
@@ -386,7 +389,8 @@ fn status_of(saga: &Saga) -> SagaStatus {
 /// Text columns cannot hold U+0000 everywhere; a JSON text can hold it only as an escape.
 fn storable(text: String) -> String {
     if text.contains('\0') || text.contains("\\u0000") {
-        text.replace('\0', "\u{FFFD}").replace("\\u0000", "\u{FFFD}")
+        text.replace('\0', "\u{FFFD}")
+            .replace("\\u0000", "\u{FFFD}")
     } else {
         text
     }

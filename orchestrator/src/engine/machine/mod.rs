@@ -23,4 +23,6 @@ mod turn;
 pub(crate) use inbox::{Arrival, dead_letter, read};
 pub use io::{BatchId, CommitOutcome, Effect, Input, Report, Ticket};
 pub(crate) use outbox::{Names, journal_entry};
-pub use turn::{Counters, JOURNAL_BYTES_MAX, Machine, MachineConfig};
+pub use turn::{
+    Counters, JOURNAL_BYTES_MAX, MESSAGE_BYTES_MAX, Machine, MachineConfig, message_limits,
+};

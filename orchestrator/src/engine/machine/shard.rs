@@ -139,10 +139,12 @@ impl Cache {
 
     /// The sagas at hand, in no order.
     pub(super) fn hot(&self) -> impl Iterator<Item = (&str, &Saga)> {
-        self.by_key.iter().filter_map(|(key, (cached, _))| match cached {
-            Cached::Hot(hot) => Some((&**key, &hot.saga)),
-            Cached::Ended | Cached::Absent | Cached::Unreadable => None,
-        })
+        self.by_key
+            .iter()
+            .filter_map(|(key, (cached, _))| match cached {
+                Cached::Hot(hot) => Some((&**key, &hot.saga)),
+                Cached::Ended | Cached::Absent | Cached::Unreadable => None,
+            })
     }
 
     pub(super) fn put(&mut self, key: &str, cached: Cached) {

@@ -15,6 +15,10 @@ use crate::store::{Epoch, SagaRow, SagaStatus, ShardId, ShardRow};
 /// Bytes of one journal entry on its topic; `topics apply` sets the topic's limit to it.
 pub const JOURNAL_BYTES_MAX: usize = 8 << 20;
 
+/// Bytes of one record of the inbox or of a command topic: below what every broker takes by default
+/// (1,000,000 bytes and the record's own overhead).
+pub const MESSAGE_BYTES_MAX: usize = 900_000;
+
 /// What bounds a machine.
 #[derive(Debug, Clone)]
 pub struct MachineConfig {
@@ -138,6 +142,14 @@ pub struct Machine {
     pub(super) counters: Counters,
 }
 
+/// What a record of the inbox or of a command topic may cost.
+pub fn message_limits() -> Limits {
+    Limits {
+        input_bytes_max: MESSAGE_BYTES_MAX,
+        ..Limits::default()
+    }
+}
+
 impl Machine {
     /// Makes a machine that owns nothing yet.
     pub fn new(config: MachineConfig, codec: Codec, book: Book) -> Self {
@@ -147,7 +159,7 @@ impl Machine {
                 input_bytes_max: JOURNAL_BYTES_MAX,
                 ..Limits::default()
             }),
-            codec,
+            codec: codec.with_limits(message_limits()),
             config,
             book,
             shards: BTreeMap::new(),
@@ -225,7 +237,10 @@ impl Machine {
             // The watermark is behind, and nothing else may come to take it along.
             None => (self.publishing.count() < self.config.publish_batches_max
                 && self.shards.values().any(Shard::lags))
-            .then(|| self.last_commit_ms.saturating_add(self.config.watermark_idle_ms)),
+            .then(|| {
+                self.last_commit_ms
+                    .saturating_add(self.config.watermark_idle_ms)
+            }),
         };
         shards
             .chain([commit, self.load_retry_at_ms])

@@ -137,7 +137,10 @@ mod tests {
             ("store.ulr", Some("store.url")),
             ("kafka.bootstrap_server", Some("kafka.bootstrap_servers")),
             ("bootstrap_servers", Some("kafka.bootstrap_servers")),
-            ("kafka.security.protocol", Some("kafka.settings.security.protocol")),
+            (
+                "kafka.security.protocol",
+                Some("kafka.settings.security.protocol"),
+            ),
             ("engine.batch-count-max", Some("engine.batch_count_max")),
             ("quite.something.else", None),
         ] {

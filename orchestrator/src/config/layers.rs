@@ -27,7 +27,10 @@ impl Sources {
     pub fn of_process() -> Self {
         let env = std::env::vars_os()
             .filter_map(|(name, value)| {
-                Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+                Some((
+                    name.into_string().ok()?,
+                    value.to_string_lossy().into_owned(),
+                ))
             })
             .collect();
         Self {
@@ -220,7 +223,10 @@ fn of_variable(name: &str, value: String) -> Result<Option<Setting>, ConfigError
 fn almost_ours(rest: &str, origin: Origin) -> Result<Option<Setting>, ConfigError> {
     let plain = |text: &str| text.replace(['.', '_'], "").to_ascii_lowercase();
     let name = rest.to_ascii_lowercase();
-    match keys::KEYS.iter().find(|key| plain(key.name) == plain(&name)) {
+    match keys::KEYS
+        .iter()
+        .find(|key| plain(key.name) == plain(&name))
+    {
         Some(key) => Err(ConfigError::Unknown {
             name,
             origin,

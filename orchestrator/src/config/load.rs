@@ -42,11 +42,9 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         origins.insert(setting.name.clone(), setting.origin.clone());
         figment = figment.merge(Layer { setting, value });
     }
-    let config: Config = figment
-        .extract()
-        .map_err(|error| ConfigError::Unreadable {
-            detail: error.to_string(),
-        })?;
+    let config: Config = figment.extract().map_err(|error| ConfigError::Unreadable {
+        detail: error.to_string(),
+    })?;
     let loaded = Loaded { config, origins };
     check_prefix(&loaded)?;
     Ok(loaded)
@@ -65,10 +63,18 @@ impl Provider for Layer {
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         // The names of librdkafka's settings have dots of their own.
-        let path: Vec<&str> = self.setting.name.splitn(
-            if self.setting.name.starts_with("kafka.settings.") { 3 } else { 2 },
-            '.',
-        ).collect();
+        let path: Vec<&str> = self
+            .setting
+            .name
+            .splitn(
+                if self.setting.name.starts_with("kafka.settings.") {
+                    3
+                } else {
+                    2
+                },
+                '.',
+            )
+            .collect();
         let mut value = self.value.clone();
         for name in path[1..].iter().rev() {
             value = Value::from(Dict::from([((*name).to_owned(), value)]));
@@ -125,9 +131,9 @@ fn text(given: &Given) -> Option<String> {
         Given::Toml(toml::Value::Integer(number)) => Some(number.to_string()),
         Given::Toml(toml::Value::Boolean(switch)) => Some(switch.to_string()),
         Given::Toml(toml::Value::Float(number)) => Some(number.to_string()),
-        Given::Toml(
-            toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_),
-        ) => None,
+        Given::Toml(toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_)) => {
+            None
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub use model::{
     Config, Definitions, Embedded, Engine, Kafka, LogFormat, Schemas, Store, Telemetry, TopicPlan,
     Workers,
 };
-pub use reference::{Shown, markdown};
 pub(crate) use reference::key_line;
+pub use reference::{Shown, markdown};
 pub use uses::{BUILT_IN_DEFINITION, Unusable};
 pub(crate) use value::parse_duration;

@@ -63,9 +63,15 @@ fn blotted(key: &Key, name: &str, value: &Value) -> Value {
 
 /// Whether librdkafka's setting holds a secret, by its name.
 fn is_secret_setting(name: &str) -> bool {
-    ["password", "secret", "token", "oauthbearer.config", "sasl.jaas"]
-        .iter()
-        .any(|part| name.contains(part))
+    [
+        "password",
+        "secret",
+        "token",
+        "oauthbearer.config",
+        "sasl.jaas",
+    ]
+    .iter()
+    .any(|part| name.contains(part))
         || name.ends_with(".pem")
         || name.ends_with(".key")
 }
@@ -133,7 +139,8 @@ pub fn markdown() -> String {
     page
 }
 
-const TABLE_HEAD: &str = "| key | type | default | what | environment |\n| --- | --- | --- | --- | --- |\n";
+const TABLE_HEAD: &str =
+    "| key | type | default | what | environment |\n| --- | --- | --- | --- | --- |\n";
 
 const PREFACE: &str = "\
 # Configuration
@@ -213,7 +220,10 @@ mod tests {
         }
         let shown = load(&sources).unwrap().shown();
         let text = format!("{shown:?}");
-        assert!(!text.contains("hunter2") && !text.contains("ter2"), "{text}");
+        assert!(
+            !text.contains("hunter2") && !text.contains("ter2"),
+            "{text}"
+        );
         assert!(text.contains("postgres://ann:…@db/x?password=…"), "{text}");
     }
 

@@ -8,7 +8,9 @@ use backstitch_broker::KafkaConfig;
 use backstitch_broker::embedded::EmbeddedConfig;
 use backstitch_saga::{Definition, Diagnostic};
 use backstitch_schemas::wire::Topics;
-use backstitch_schemas::{Codec, EventSchemas, Registry, RegistryConfig, RegistryError, SchemaError};
+use backstitch_schemas::{
+    Codec, EventSchemas, Registry, RegistryConfig, RegistryError, SchemaError,
+};
 
 use super::model::Config;
 use crate::engine::machine::MachineConfig;
@@ -139,7 +141,10 @@ impl Config {
             let source = read(path)?;
             let definition = Definition::from_yaml_named(&path.display().to_string(), &source)
                 .map_err(|diagnostics| Unusable::Definition { diagnostics })?;
-            if definitions.iter().any(|known| known.name == definition.name) {
+            if definitions
+                .iter()
+                .any(|known| known.name == definition.name)
+            {
                 return Err(Unusable::DefinedTwice {
                     name: definition.name,
                 });
@@ -273,7 +278,9 @@ mod tests {
     #[test]
     fn two_files_of_one_name_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let files: Vec<PathBuf> = ["a.yaml", "b.yaml"].map(|name| folder.path().join(name)).into();
+        let files: Vec<PathBuf> = ["a.yaml", "b.yaml"]
+            .map(|name| folder.path().join(name))
+            .into();
         for file in &files {
             std::fs::write(file, BUILT_IN_DEFINITION).unwrap();
         }

@@ -146,7 +146,16 @@ mod tests {
             assert_eq!(read, Duration::from_millis(ms), "{text}");
             assert_eq!(write_duration(read), written);
         }
-        for wrong in ["", "10", "s", "-1s", "1.5s", "10 s", "10sec", "99999999999999999d"] {
+        for wrong in [
+            "",
+            "10",
+            "s",
+            "-1s",
+            "1.5s",
+            "10 s",
+            "10sec",
+            "99999999999999999d",
+        ] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
     }

@@ -1,0 +1,36 @@
+//! The command line.
+//!
+//! A command is a plain function: it may block (Kafka's administration, a registry), and enters the async world only
+//! to talk to the store or to serve.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `args.rs` | every command with its help |
+//! | `run.rs` | from arguments to a command, from its answer to an exit code |
+//! | `error.rs` | what went wrong and what helps |
+//! | `answer.rs`, `text.rs` | what is printed: text for people, JSON for programs |
+//! | `context.rs` | the configuration in use: Kafka, store, codec |
+//! | `act.rs` … `worker.rs` | one file a command |
+
+mod act;
+mod answer;
+mod args;
+mod bench;
+mod changes;
+mod check;
+mod config;
+mod context;
+mod dead_letters;
+mod demo;
+mod error;
+mod list;
+mod publish;
+mod run;
+mod serve;
+mod show;
+mod start;
+mod text;
+mod topics;
+mod worker;
+
+pub use run::main;

@@ -1,0 +1,132 @@
+//! From arguments to a command, from its answer to an exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use super::answer::Answer;
+use super::args::{Cli, Command, ConfigCommand, DeadLettersCommand, Global, TopicsCommand};
+use super::context::Context;
+use super::error::{CliError, Exit};
+use super::{
+    act, bench, check, config, dead_letters, demo, list, publish, serve, show, start, topics,
+    worker,
+};
+use crate::config::{Loaded, Origin, Sources, load};
+use crate::telemetry;
+
+/// Runs the command line of this process to its end, and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let as_json = cli.global.json;
+    match run(cli) {
+        Ok(answer) => match answer.print(as_json) {
+            Ok(()) if answer.is_bad => Exit::Failed.into(),
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&CliError::failed(format!(
+                "cannot write to stdout: {error}"
+            ))),
+        },
+        Err(error) => complain(&error),
+    }
+}
+
+fn complain(error: &CliError) -> ExitCode {
+    // Nobody is left to tell if stderr is closed.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{}",
+        super::text::harmless(&error.to_string())
+    );
+    error.exit.into()
+}
+
+fn run(cli: Cli) -> Result<Answer, CliError> {
+    let mut loaded = load(&sources(&cli.global, &cli.command)?)?;
+    if !stays(&cli.command) && loaded.origin("telemetry.log") == Origin::Default {
+        "warn".clone_into(&mut loaded.config.telemetry.log);
+    }
+    // Before any thread is started, and ended after the last: what is buffered leaves then.
+    let telemetry =
+        telemetry::init(&loaded.config.telemetry).map_err(|error| CliError::of(&error))?;
+    let answer = dispatch(cli.command, loaded, &telemetry, cli.global.json);
+    telemetry.shutdown();
+    answer
+}
+
+/// Whether a command runs until it is asked to end.
+fn stays(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Serve(_) | Command::Dev(_) | Command::Worker(_)
+    )
+}
+
+fn dispatch(
+    command: Command,
+    loaded: Loaded,
+    telemetry: &telemetry::Telemetry,
+    as_json: bool,
+) -> Result<Answer, CliError> {
+    let context = || Context::new(loaded.clone());
+    match command {
+        Command::Demo(args) => demo::demo(&context()?, &args, as_json),
+        Command::Bench(args) => bench::bench(&context()?, &args),
+        Command::Serve(args) => serve::serve(&context()?, &args, telemetry),
+        Command::Dev(args) => serve::dev(&context()?, &args, telemetry),
+        Command::Worker(args) => worker::run(&context()?, args),
+        Command::Topics(TopicsCommand::Apply(args)) => topics::apply(&context()?, &args),
+        Command::Publish(args) => publish::publish(&context()?, &args),
+        Command::Start(args) => start::start(&context()?, &args),
+        Command::List(args) => list::list(&context()?, args),
+        Command::Show(args) => show::show(&context()?, &args),
+        Command::Cancel(args) => act::act(&context()?, args.into()),
+        Command::Resume(args) => act::act(&context()?, args.into()),
+        Command::Retry(args) => act::act(&context()?, args.into()),
+        Command::Waive(args) => act::act(&context()?, args.into()),
+        Command::Terminate(args) => act::act(&context()?, args.into()),
+        Command::DeadLetters(DeadLettersCommand::List(args)) => {
+            dead_letters::list(&context()?, &args)
+        }
+        Command::DeadLetters(DeadLettersCommand::Show(args)) => {
+            dead_letters::show(&context()?, &args)
+        }
+        Command::Check(args) => check::check(&args),
+        Command::Config(ConfigCommand::Show) => Ok(config::show(&loaded)),
+        Command::Config(ConfigCommand::Keys) => Ok(config::keys()),
+        Command::Config(ConfigCommand::Docs) => Ok(config::docs()),
+    }
+}
+
+/// File, environment and the flags that stand for keys.
+fn sources(global: &Global, command: &Command) -> Result<Sources, CliError> {
+    let mut sources = Sources::of_process();
+    sources.file.clone_from(&global.config);
+    for given in &global.set {
+        sources.set(given)?;
+    }
+    let (instance_id, data_dir) = match command {
+        Command::Serve(args) => (args.instance_id.as_deref(), None),
+        Command::Worker(args) => (args.instance_id.as_deref(), args.data_dir.as_deref()),
+        _ => (None, None),
+    };
+    let data_dir = data_dir.map(|path| path.display().to_string());
+    let own: [(&str, Option<&str>, &str); 5] = [
+        (
+            "kafka.bootstrap_servers",
+            global.bootstrap_servers.as_deref(),
+            "--bootstrap-servers",
+        ),
+        ("store.url", global.store.as_deref(), "--store"),
+        ("kafka.prefix", global.prefix.as_deref(), "--prefix"),
+        ("kafka.instance_id", instance_id, "--instance-id"),
+        ("workers.data_dir", data_dir.as_deref(), "--data-dir"),
+    ];
+    for (key, value, flag) in own {
+        if let Some(value) = value {
+            sources.flag(key, value, flag);
+        }
+    }
+    Ok(sources)
+}

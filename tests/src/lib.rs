@@ -1,3 +1,4 @@
 //! The world in a simulation, the invariants, real Kafka and Postgres, faults.
 
+pub mod crash;
 pub mod sim;

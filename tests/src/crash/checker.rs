@@ -169,7 +169,9 @@ pub fn check(orders: &[Order], endings: &[(String, Ending)], effects: &[Effect])
     for saga in by_saga.into_keys() {
         verdict.wrong(saga, Fault::EffectWithoutOrder);
     }
-    verdict.wrongs.sort_by(|a, b| (&a.saga, &a.fault).cmp(&(&b.saga, &b.fault)));
+    verdict
+        .wrongs
+        .sort_by(|a, b| (&a.saga, &a.fault).cmp(&(&b.saga, &b.fault)));
     verdict
 }
 
@@ -197,7 +199,10 @@ impl Verdict {
                 self.wrong(&order.saga, Fault::Uncalled(format!("undo of {step}")));
             }
         }
-        let dos: Vec<&Effect> = deeds.iter().flat_map(|deed| deed.done.iter().copied()).collect();
+        let dos: Vec<&Effect> = deeds
+            .iter()
+            .flat_map(|deed| deed.done.iter().copied())
+            .collect();
         self.check_rising(&order.saga, "dos", &dos);
     }
 
@@ -209,10 +214,16 @@ impl Verdict {
             match (deed.done.first(), deed.undone.first()) {
                 (None, None) => has_gap = true,
                 (None, Some(_)) => {
-                    self.wrong(&order.saga, Fault::Uncalled(format!("undo of {step}, never done,")));
+                    self.wrong(
+                        &order.saga,
+                        Fault::Uncalled(format!("undo of {step}, never done,")),
+                    );
                 }
                 (Some(_), _) if has_gap => {
-                    self.wrong(&order.saga, Fault::Uncalled(format!("do of {step} after a gap")));
+                    self.wrong(
+                        &order.saga,
+                        Fault::Uncalled(format!("do of {step} after a gap")),
+                    );
                 }
                 (Some(_), None) if *is_undoable => {
                     self.wrong(&order.saga, Fault::Missing(format!("undo of {step}")));
@@ -228,9 +239,16 @@ impl Verdict {
                 (Some(_), Some(_)) => {}
             }
         }
-        let dos: Vec<&Effect> = deeds.iter().flat_map(|deed| deed.done.iter().copied()).collect();
+        let dos: Vec<&Effect> = deeds
+            .iter()
+            .flat_map(|deed| deed.done.iter().copied())
+            .collect();
         self.check_rising(&order.saga, "dos", &dos);
-        let undos: Vec<&Effect> = deeds.iter().rev().flat_map(|deed| deed.undone.iter().copied()).collect();
+        let undos: Vec<&Effect> = deeds
+            .iter()
+            .rev()
+            .flat_map(|deed| deed.undone.iter().copied())
+            .collect();
         self.check_rising(&order.saga, "undos", &undos);
         if let (Some(last_do), Some(first_undo)) = (dos.last(), undos.first())
             && first_undo.at_ms < last_do.at_ms
@@ -242,12 +260,19 @@ impl Verdict {
 
     /// Whether the order was turned back where it was asked to be.
     fn check_mark(&mut self, order: &Order, deeds: &[Deeds<'_>]) {
-        let done_count = deeds.iter().take_while(|deed| !deed.done.is_empty()).count();
+        let done_count = deeds
+            .iter()
+            .take_while(|deed| !deed.done.is_empty())
+            .count();
         let refused_at = order
             .mark
             .as_ref()
             .filter(|mark| mark.how == How::Refuse)
-            .and_then(|mark| STEPS.iter().position(|(_, activity, _)| *activity == mark.at));
+            .and_then(|mark| {
+                STEPS
+                    .iter()
+                    .position(|(_, activity, _)| *activity == mark.at)
+            });
         match refused_at {
             Some(place) if done_count == place => {}
             Some(place) if done_count > place => {
@@ -294,7 +319,10 @@ impl Verdict {
     fn check_rising(&mut self, saga: &str, what: &str, effects: &[&Effect]) {
         if effects.windows(2).any(|pair| pair[1].at_ms < pair[0].at_ms) {
             let steps: Vec<&str> = effects.iter().map(|effect| effect.step.as_str()).collect();
-            self.wrong(saga, Fault::OutOfOrder(format!("{what} ({})", steps.join(", "))));
+            self.wrong(
+                saga,
+                Fault::OutOfOrder(format!("{what} ({})", steps.join(", "))),
+            );
         }
     }
 }

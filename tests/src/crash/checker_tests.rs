@@ -2,7 +2,12 @@
 
 use super::*;
 
-const ACTIVITIES: [&str; 4] = ["check-fraud", "reserve-stock", "charge-payment", "ship-order"];
+const ACTIVITIES: [&str; 4] = [
+    "check-fraud",
+    "reserve-stock",
+    "charge-payment",
+    "ship-order",
+];
 
 fn order(saga: &str, mark: Option<(&str, How)>) -> Order {
     Order {
@@ -92,7 +97,10 @@ fn faults(break_it: impl FnOnce(&mut World)) -> Vec<(String, Fault)> {
     break_it(&mut world);
     let wrongs = world.verdict().wrongs;
     assert!(wrongs.iter().all(|wrong| !wrong.to_string().is_empty()));
-    wrongs.into_iter().map(|wrong| (wrong.saga, wrong.fault)).collect()
+    wrongs
+        .into_iter()
+        .map(|wrong| (wrong.saga, wrong.fault))
+        .collect()
 }
 
 fn one(saga: &str, fault: Fault) -> Vec<(String, Fault)> {
@@ -126,7 +134,10 @@ fn a_missing_effect_is_found() {
 fn a_missing_undo_is_found() {
     for step in ["charge_payment", "reserve_stock"] {
         let found = faults(|world| world.remove("refused", step, "undo"));
-        assert_eq!(found, one("refused", Fault::Missing(format!("undo of {step}"))));
+        assert_eq!(
+            found,
+            one("refused", Fault::Missing(format!("undo of {step}")))
+        );
     }
 }
 
@@ -170,7 +181,10 @@ fn undos_in_the_order_of_their_dos_are_found() {
 #[test]
 fn an_undo_before_its_do_is_found() {
     let found = faults(|world| world.of("refused", "reserve_stock", "undo").seq = 0);
-    assert_eq!(found, one("refused", Fault::UndoBeforeDo("reserve_stock".to_owned())));
+    assert_eq!(
+        found,
+        one("refused", Fault::UndoBeforeDo("reserve_stock".to_owned()))
+    );
 }
 
 #[test]
@@ -185,12 +199,19 @@ fn an_undo_amid_the_dos_is_found() {
 #[test]
 fn dos_out_of_order_are_found() {
     let found = faults(|world| world.of("plain", "check_fraud", "do").at_ms = 9);
-    assert!(matches!(&found[..], [(saga, Fault::OutOfOrder(_))] if saga == "plain"), "{found:?}");
+    assert!(
+        matches!(&found[..], [(saga, Fault::OutOfOrder(_))] if saga == "plain"),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn an_effect_without_a_saga_is_found() {
-    let found = faults(|world| world.effects.push(effect("ghost", 1, 9, "ship_order", "do")));
+    let found = faults(|world| {
+        world
+            .effects
+            .push(effect("ghost", 1, 9, "ship_order", "do"))
+    });
     assert_eq!(found, one("ghost", Fault::EffectWithoutOrder));
 }
 
@@ -225,37 +246,65 @@ fn an_order_that_is_not_settled_is_found() {
 
 #[test]
 fn a_completed_order_with_an_undo_is_found() {
-    let found = faults(|world| world.effects.push(effect("plain", 9, 2, "ship_order", "undo")));
-    assert_eq!(found, one("plain", Fault::Uncalled("undo of ship_order".to_owned())));
+    let found = faults(|world| {
+        world
+            .effects
+            .push(effect("plain", 9, 2, "ship_order", "undo"))
+    });
+    assert_eq!(
+        found,
+        one("plain", Fault::Uncalled("undo of ship_order".to_owned()))
+    );
 }
 
 #[test]
 fn an_undo_of_what_was_never_done_is_found() {
-    let found = faults(|world| world.effects.push(effect("refused", 4, 2, "ship_order", "undo")));
+    let found = faults(|world| {
+        world
+            .effects
+            .push(effect("refused", 4, 2, "ship_order", "undo"))
+    });
     let what = "undo of ship_order, never done,".to_owned();
     assert_eq!(found, one("refused", Fault::Uncalled(what)));
 }
 
 #[test]
 fn an_undo_of_what_only_reads_is_found() {
-    let found = faults(|world| world.effects.push(effect("refused", 7, 2, "check_fraud", "undo")));
-    assert_eq!(found, one("refused", Fault::Uncalled("undo of check_fraud".to_owned())));
+    let found = faults(|world| {
+        world
+            .effects
+            .push(effect("refused", 7, 2, "check_fraud", "undo"))
+    });
+    assert_eq!(
+        found,
+        one("refused", Fault::Uncalled("undo of check_fraud".to_owned()))
+    );
 }
 
 #[test]
 fn a_refusal_that_was_passed_over_is_found() {
     let done = faults(|world| {
-        world.effects.push(effect("refused", 4, 1, "ship_order", "do"));
-        world.effects.push(effect("refused", 4, 2, "ship_order", "undo"));
+        world
+            .effects
+            .push(effect("refused", 4, 1, "ship_order", "do"));
+        world
+            .effects
+            .push(effect("refused", 4, 2, "ship_order", "undo"));
     });
-    assert_eq!(done, one("refused", Fault::NotRefused("ship-order".to_owned())));
+    assert_eq!(
+        done,
+        one("refused", Fault::NotRefused("ship-order".to_owned()))
+    );
     let completed = faults(|world| {
         world.orders[0].mark = Some(Mark {
             at: "ship-order".to_owned(),
             how: How::Refuse,
         });
     });
-    assert_eq!(completed, one("plain", Fault::NotRefused("ship-order".to_owned())));
+    assert_eq!(
+        completed,
+        one("plain", Fault::NotRefused("ship-order".to_owned()))
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{Message, Statistics};
@@ -365,6 +366,25 @@ impl ClientContext for Deliveries {
             .sum();
         self.produce_requests
             .store(u64::try_from(sent).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // The library says at every start that the guarantee we ask for is experimental. We know: what it
+        // does when it can't be kept, ending the producer, is what the engine builds on.
+        if facility == "CONFWARN" && message.contains("enable.gapless.guarantee") {
+            return tracing::debug!(facility, message, "librdkafka");
+        }
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => tracing::error!(facility, message, "librdkafka"),
+            RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                tracing::info!(facility, message, "librdkafka");
+            }
+            RDKafkaLogLevel::Debug => tracing::debug!(facility, message, "librdkafka"),
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -48,8 +48,14 @@ pub(crate) fn demo(context: &Context, args: &DemoArgs, as_json: bool) -> Result<
         seed: args.seed,
     };
     let began = Instant::now();
+    let orders = args.orders;
+    let mut written = None;
     let progress = move |sent: u64, settled: usize| {
         let seconds = began.elapsed().as_secs_f64();
+        if written.is_some_and(|at| seconds - at < 0.1) && settled as u64 != orders {
+            return;
+        }
+        written = Some(seconds);
         // A live line for people; a program reads stdout.
         let _ = write!(
             std::io::stderr(),

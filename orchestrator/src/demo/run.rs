@@ -104,9 +104,7 @@ pub async fn run(
         let (orders, options) = (orders.clone(), options.clone());
         tokio::task::spawn_blocking(move || {
             let watch = Watch::start(&kafka, &topics)?;
-            let began = Instant::now();
-            let sent = stream(&kafka, &orders, &options, &watch, progress)?;
-            let seconds = began.elapsed().as_secs_f64();
+            let (sent, seconds) = stream(&kafka, &orders, &options, &watch, progress)?;
             Ok::<_, LaptopError>((sent, watch.all(), seconds))
         })
         .await
@@ -143,26 +141,40 @@ pub async fn run(
 }
 
 /// Sends the orders, with so many on their way at most, and waits until all are settled. Returns
-/// when each was sent.
+/// when each was sent, and how long it took in all.
 fn stream(
     kafka: &backstitch_broker::KafkaConfig,
     orders: &Orders,
     options: &DemoOptions,
     watch: &Watch,
     mut progress: impl FnMut(u64, usize),
-) -> Result<Vec<i64>, LaptopError> {
+) -> Result<(Vec<i64>, f64), LaptopError> {
     let producer = Producer::new(kafka, |_| {})?;
+    // One order of its own goes ahead: once it has settled, every group has joined and shared out.
+    let mut scout = orders.clone();
+    scout.name.push_str("scout-");
+    scout.fail_rate = 0.0;
+    producer.send(u64::MAX, vec![scout.record(0, now_ms())])?;
+    if !watch.wait_for(1, SETTLE_WAIT) {
+        return Err(LaptopError::Unsettled {
+            open: 1,
+            orders: 1,
+            seconds: SETTLE_WAIT.as_secs(),
+        });
+    }
+    let scouts = 1_usize;
+    let began = Instant::now();
     let mut sent = Vec::new();
     let mut number = 0;
     while number < options.orders {
-        let settled = watch.count() as u64;
+        let settled = (watch.count() - scouts) as u64;
         let room = (settled + options.outstanding).saturating_sub(number);
         let count = room.min(CHUNK).min(options.orders - number);
         if count == 0 {
             // Any change wakes it; the time-out is for the progress line.
             let wanted = watch.count() + 1;
             watch.wait_for(wanted, Duration::from_millis(100));
-            progress(number, watch.count());
+            progress(number, watch.count() - scouts);
             continue;
         }
         let now = now_ms();
@@ -175,22 +187,22 @@ fn stream(
             usize::try_from(count).unwrap_or(0),
         ));
         number += count;
-        progress(number, watch.count());
+        progress(number, watch.count() - scouts);
     }
     let until = Instant::now() + SETTLE_WAIT;
-    let wanted = usize::try_from(options.orders).unwrap_or(usize::MAX);
+    let wanted = usize::try_from(options.orders).unwrap_or(usize::MAX) + scouts;
     while !watch.wait_for(wanted, Duration::from_millis(200)) {
-        progress(number, watch.count());
+        progress(number, watch.count() - scouts);
         if Instant::now() > until {
             return Err(LaptopError::Unsettled {
                 open: wanted.saturating_sub(watch.count()),
-                orders: wanted,
+                orders: wanted - scouts,
                 seconds: SETTLE_WAIT.as_secs(),
             });
         }
     }
-    progress(number, watch.count());
-    Ok(sent)
+    progress(number, watch.count() - scouts);
+    Ok((sent, began.elapsed().as_secs_f64()))
 }
 
 /// The value below which so many per cent of the sorted ones lie.

@@ -5,13 +5,16 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backstitch_broker::{
-    BrokerError, Consumer, ConsumerError, ConsumerHandler, ConsumerOptions, IncomingRecord,
+    Admin, BrokerError, Consumer, ConsumerError, ConsumerHandler, ConsumerOptions, IncomingRecord,
     KafkaConfig, StartAt, TopicPartition,
 };
 use backstitch_schemas::{Codec, Limits, wire};
 
 use crate::engine::machine::JOURNAL_BYTES_MAX;
 use crate::engine::now_ms;
+
+/// How long a new partition may take to get a leader.
+const LEADER_WAIT: Duration = Duration::from_secs(10);
 
 /// How one saga settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,12 +59,12 @@ impl Watch {
     ///
     /// If Kafka cannot be reached.
     pub fn start(kafka: &KafkaConfig, topics: &wire::Topics) -> Result<Self, BrokerError> {
-        let admin = backstitch_broker::Admin::new(kafka)?;
+        let admin = Admin::new(kafka)?;
         let journal = topics.journal();
         let partitions = admin.partition_count(&journal)?.unwrap_or(1);
         let mut ends = HashMap::new();
         for partition in 0..partitions {
-            ends.insert(partition, admin.watermarks(&journal, partition)?.1);
+            ends.insert(partition, end_of(&admin, &journal, partition)?);
         }
         let seen = Arc::new(Seen::default());
         let codec = Codec::single_object().with_limits(Limits {
@@ -131,6 +134,20 @@ impl Watch {
                 .0;
         }
         true
+    }
+}
+
+/// The end of a partition. One that was made just now may not have a leader yet.
+fn end_of(admin: &Admin, topic: &str, partition: i32) -> Result<i64, BrokerError> {
+    let until = Instant::now() + LEADER_WAIT;
+    loop {
+        match admin.watermarks(topic, partition) {
+            Ok((_, high)) => return Ok(high),
+            Err(error) if error.is_transient() && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -74,7 +74,7 @@ pub fn init(config: &config::Telemetry) -> Result<Telemetry, TelemetryError> {
         .ok()
         .filter(|set| !set.trim().is_empty())
         .unwrap_or_else(|| config.log.clone());
-    let filter = EnvFilter::try_new(&directives)
+    let filter = EnvFilter::try_new(with_quiet_library(&directives))
         .map_err(|source| TelemetryError::Directives { directives, source })?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -87,6 +87,15 @@ pub fn init(config: &config::Telemetry) -> Result<Telemetry, TelemetryError> {
     };
     let provider = endpoint(config).map(provider).transpose()?;
     Ok(Telemetry { provider })
+}
+
+/// librdkafka warns of each setting that it calls experimental, at every start of every client: its warnings are left out,
+/// unless they are asked for by name.
+fn with_quiet_library(directives: &str) -> String {
+    if directives.contains("librdkafka") || directives.trim().is_empty() {
+        return directives.to_owned();
+    }
+    format!("{directives},librdkafka=error")
 }
 
 /// Where spans go: `Some(None)` leaves it to the standard variables.

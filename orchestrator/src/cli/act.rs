@@ -117,7 +117,7 @@ impl Effect {
 
 /// Sends the act through the saga's inbox partition, so that it is in the audit, and tells what came of it.
 pub(crate) fn act(context: &Context, wish: Wish) -> Result<Answer, CliError> {
-    let store = context.store()?;
+    let store = context.store_to_look()?;
     let row = context.saga(&store, &wish.key)?;
     if has_ended(row.status) {
         return Err(CliError::failed(format!(
@@ -141,7 +141,7 @@ pub(crate) fn act(context: &Context, wish: Wish) -> Result<Answer, CliError> {
         .codec()?
         .encode_act(&act)
         .map_err(|error| CliError::of(&error))?;
-    let (partition, offset) = send(context, &row.key, payload, act.act.as_str(), &[])?;
+    let (partition, offset) = send(context, &row.key, payload, act.act.as_str())?;
     let effect = wait(
         context,
         &store,
@@ -163,7 +163,6 @@ pub(crate) fn send(
     key: &str,
     payload: Vec<u8>,
     kind: &str,
-    headers: &[(&'static str, String)],
 ) -> Result<(i32, i64), CliError> {
     let kafka = context.kafka()?;
     let inbox = context.topics().inbox();
@@ -179,11 +178,6 @@ pub(crate) fn send(
         record
             .headers
             .push((name.into(), value.as_bytes().to_vec()));
-    }
-    for (name, value) in headers {
-        record
-            .headers
-            .push(((*name).into(), value.clone().into_bytes()));
     }
     let producer = Producer::new(&kafka, |_| {})?;
     let place = producer.send_one(record)?;
@@ -260,9 +254,12 @@ fn found(
         if !matches!(&body.cause, Cause::Act(found) if is_same(found, act)) {
             continue;
         }
-        let declined = body.changes.iter().find_map(|change| match change {
-            Change::Declined { reason, .. } => Some(reason.clone()),
-            _ => None,
+        let declined = body.changes.iter().find_map(|change| {
+            if let Change::Declined { reason, .. } = change {
+                Some(reason.clone())
+            } else {
+                None
+            }
         });
         return Ok(declined.map_or(Effect::Applied, Effect::Declined));
     }

@@ -16,9 +16,10 @@ pub(crate) fn check(args: &CheckArgs) -> Result<Answer, CliError> {
         let name = path.display().to_string();
         let source = std::fs::read_to_string(path).map_err(|error| {
             let message = format!("cannot read {name}: {error}");
-            match error.kind() {
-                std::io::ErrorKind::NotFound => CliError::not_found(message),
-                _ => CliError::failed(message),
+            if error.kind() == std::io::ErrorKind::NotFound {
+                CliError::not_found(message)
+            } else {
+                CliError::failed(message)
             }
         })?;
         let (definition, found) = match Definition::check_yaml(Some(&name), &source) {

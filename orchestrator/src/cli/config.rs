@@ -12,10 +12,9 @@ pub(crate) fn show(loaded: &Loaded) -> Answer {
     let mut rows = table(["key", "value", "from"]);
     let mut json = Map::new();
     for line in &shown {
-        let value = match &line.value {
-            Value::String(text) if text.is_empty() => "\"\"".to_owned(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+        let value = match line.value.as_str() {
+            Some(text) if !text.is_empty() => text.to_owned(),
+            Some(_) | None => line.value.to_string(),
         };
         rows.add_row([line.name.clone(), value, line.origin.to_string()]);
         let own = json!({ "value": line.value, "origin": line.origin.to_string() });

@@ -78,8 +78,13 @@ impl Context {
         Ok(self.config().codec()?)
     }
 
-    /// Opens the store to look into it: it has to be there already.
+    /// Opens the store to run sagas on it; it is made if it is not there.
     pub(crate) fn store(&self) -> Result<Arc<dyn Store>, CliError> {
+        Ok(self.block_on(self.config().open_store())?)
+    }
+
+    /// Opens the store to look into it: it has to be there already.
+    pub(crate) fn store_to_look(&self) -> Result<Arc<dyn Store>, CliError> {
         let config = self.config();
         if config.store.url.starts_with("memory://") {
             return Err(
@@ -98,7 +103,7 @@ impl Context {
                 "`backstitch dev` or `backstitch serve` makes it; for another one set store.url, or --store",
             ));
         }
-        Ok(self.block_on(config.open_store())?)
+        self.store()
     }
 
     /// How many partitions a topic has.

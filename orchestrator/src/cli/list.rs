@@ -11,7 +11,7 @@ use crate::store::{ListQuery, SagaSummary};
 
 /// Lists a page of sagas.
 pub(crate) fn list(context: &Context, args: ListArgs) -> Result<Answer, CliError> {
-    let store = context.store()?;
+    let store = context.store_to_look()?;
     let query = ListQuery {
         statuses: args.status,
         key_prefix: args.key_prefix,

@@ -51,13 +51,16 @@ pub(crate) fn publish(context: &Context, args: &PublishArgs) -> Result<Answer, C
     Ok(Answer::good(text, json))
 }
 
+/// Headers as a record has them.
+type Headers = Vec<(Cow<'static, str>, Vec<u8>)>;
+
 /// Makes records of events.
 struct Maker {
     topic: Arc<str>,
     key: Option<String>,
     key_field: Option<String>,
     codec: Option<Codec>,
-    headers: Vec<(Cow<'static, str>, Vec<u8>)>,
+    headers: Headers,
 }
 
 impl Maker {
@@ -170,7 +173,7 @@ fn known_activity(wanted: &str) -> Result<&'static str, CliError> {
         })
 }
 
-fn headers(given: &[String]) -> Result<Vec<(Cow<'static, str>, Vec<u8>)>, CliError> {
+fn headers(given: &[String]) -> Result<Headers, CliError> {
     given
         .iter()
         .map(|pair| {

@@ -106,10 +106,12 @@ fn sources(global: &Global, command: &Command) -> Result<Sources, CliError> {
     for given in &global.set {
         sources.set(given)?;
     }
-    let (instance_id, data_dir) = match command {
-        Command::Serve(args) => (args.instance_id.as_deref(), None),
-        Command::Worker(args) => (args.instance_id.as_deref(), args.data_dir.as_deref()),
-        _ => (None, None),
+    let (instance_id, data_dir) = if let Command::Serve(args) = command {
+        (args.instance_id.as_deref(), None)
+    } else if let Command::Worker(args) = command {
+        (args.instance_id.as_deref(), args.data_dir.as_deref())
+    } else {
+        (None, None)
     };
     let data_dir = data_dir.map(|path| path.display().to_string());
     let own: [(&str, Option<&str>, &str); 5] = [

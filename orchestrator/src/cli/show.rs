@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use backstitch_saga::core::{Body, ParkedBy};
-use backstitch_saga::{Entry, Line, LineStatus, Saga};
+use backstitch_saga::{Change, Entry, Line, LineStatus, Saga};
 use backstitch_schemas::{Codec, JournalEntry};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ const PAGE: u32 = 1_000;
 
 /// Shows one saga.
 pub(crate) fn show(context: &Context, args: &ShowArgs) -> Result<Answer, CliError> {
-    let store = context.store()?;
+    let store = context.store_to_look()?;
     let row = context.saga(&store, &args.key)?;
     let saga: Saga = serde_json::from_slice(&row.state).map_err(|error| {
         CliError::failed(format!(
@@ -196,6 +196,8 @@ fn journal_table(entries: &[Transition]) -> String {
                 changes::cause(&body.cause),
                 body.changes
                     .iter()
+                    // The next line says where it went.
+                    .filter(|change| !matches!(change, Change::Left { .. }))
                     .map(|change| changes::change(change, entry.at_ms))
                     .collect::<Vec<_>>()
                     .join("\n"),

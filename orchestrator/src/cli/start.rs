@@ -26,7 +26,7 @@ pub(crate) fn start(context: &Context, args: &StartArgs) -> Result<Answer, CliEr
     if args.key.is_empty() {
         return Err(CliError::usage("the business key is empty"));
     }
-    let store = context.store()?;
+    let store = context.store_to_look()?;
     check_definition(context, &store, &args.name)?;
     if let Some(row) = load(context, &store, &key)? {
         return Ok(answer(&row, "already there: the same key is the same saga"));
@@ -45,7 +45,7 @@ pub(crate) fn start(context: &Context, args: &StartArgs) -> Result<Answer, CliEr
         .codec()?
         .encode_start(&start)
         .map_err(|error| CliError::of(&error))?;
-    let (partition, offset) = send(context, &key, payload, "start", &[])?;
+    let (partition, offset) = send(context, &key, payload, "start")?;
     let deadline = Instant::now() + args.by.wait;
     loop {
         if let Some(row) = load(context, &store, &key)? {

@@ -14,11 +14,16 @@ pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
     table
 }
 
-/// The table as text, without blanks at the ends of lines.
+/// The table as text, without its margin and without blanks at the ends of lines.
 pub(crate) fn write_table(table: &Table) -> String {
     let lines: Vec<String> = table
         .lines()
-        .map(|line| line.trim_end().trim_start_matches(' ').to_owned())
+        .map(|line| {
+            line.strip_prefix(' ')
+                .unwrap_or(&line)
+                .trim_end()
+                .to_owned()
+        })
         .collect();
     lines.join("\n")
 }

@@ -282,7 +282,7 @@ pub const KEYS: &[Key] = &[
     key(
         "telemetry.log",
         Kind::Text,
-        "What is logged: error, warn, info, debug, trace, or directives as RUST_LOG has them. RUST_LOG wins. Commands that only ask or act log from warn on where nothing is set.",
+        "What is logged: error, warn, info, debug, trace, or directives as RUST_LOG has them. RUST_LOG wins. librdkafka's own warnings are left out unless librdkafka=warn is among them. Commands that only ask or act log from warn on where nothing is set.",
     ),
     key(
         "telemetry.log_format",

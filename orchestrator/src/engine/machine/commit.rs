@@ -229,9 +229,13 @@ impl Machine {
             }
             return;
         };
-        let last = rows.last().map(|row| row.seq);
+        let is_whole = rows.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+        let journal_seq = shard.journal_seq;
+        // Rows above what the claim found are those of an owner after us, who publishes them.
+        let earlier = || rows.iter().take_while(|row| row.seq <= journal_seq);
+        let last = earlier().last().map(|row| row.seq);
         let mut records = Vec::new();
-        for row in &rows {
+        for row in earlier() {
             let of_row = self.names.of_row(&self.codec, row, self.config.partitions);
             records.extend(of_row);
         }
@@ -239,8 +243,7 @@ impl Machine {
             let batch = self.publishing.begin(vec![(id, epoch, last)]);
             self.effects.push(Effect::Publish { batch, records });
         }
-        let is_whole = rows.len() < usize::try_from(limit).unwrap_or(usize::MAX);
-        match last.filter(|_| !is_whole) {
+        match last.filter(|last| !is_whole && *last < journal_seq) {
             None => shard.outbox_open = false,
             Some(after_seq) => self.effects.push(Effect::ReadOutbox {
                 shard: id,

@@ -132,8 +132,8 @@ pub struct Machine {
     pub(super) tickets: u64,
     pub(super) is_loading: bool,
     pub(super) load_retry_at_ms: Option<i64>,
-    /// Sagas that were loaded but whose definition is not known yet.
-    unpinned: Vec<SagaRow>,
+    /// Sagas that were loaded but whose definition is not known yet, with the claim of their load.
+    unpinned: Vec<(Epoch, SagaRow)>,
     pub(super) last_commit_ms: i64,
     pub(super) turn_count: usize,
     is_draining: bool,
@@ -264,8 +264,8 @@ impl Machine {
                     self.book.add(definition);
                 }
                 self.is_loading = false;
-                for row in std::mem::take(&mut self.unpinned) {
-                    self.at_hand(row, true);
+                for (epoch, row) in std::mem::take(&mut self.unpinned) {
+                    self.at_hand(epoch, row, true);
                 }
             }
             Input::Committed { ticket, outcome } => self.committed(ticket, outcome, now_ms),
@@ -428,16 +428,16 @@ impl Machine {
             ));
             let shard = machine.shards.get(&id)?;
             let asked = shards.contains(&(id, shard.epoch)) && shard.is_open();
-            (asked && shard.cache.get(key).is_none()).then_some(id)
+            (asked && shard.cache.get(key).is_none()).then_some((id, shard.epoch))
         };
         for row in rows {
-            if is_ours(self, &row.key).is_some() {
-                self.at_hand(row, false);
+            if let Some((_, epoch)) = is_ours(self, &row.key) {
+                self.at_hand(epoch, row, false);
             }
         }
         for key in keys {
-            let waits = self.unpinned.iter().any(|row| row.key == *key);
-            if let Some(id) = is_ours(self, key).filter(|_| !waits)
+            let waits = self.unpinned.iter().any(|(_, row)| row.key == *key);
+            if let Some((id, _)) = is_ours(self, key).filter(|_| !waits)
                 && let Some(shard) = self.shards.get_mut(&id)
             {
                 shard.cache.put(key, Cached::Absent);
@@ -449,13 +449,14 @@ impl Machine {
         }
     }
 
-    /// Puts a saga that was read from the store at hand.
-    fn at_hand(&mut self, row: SagaRow, is_last_try: bool) {
+    /// Puts a saga that was read from the store under a claim at hand.
+    fn at_hand(&mut self, epoch: Epoch, row: SagaRow, is_last_try: bool) {
         let id = ShardId(wire::partition_of(
             row.key.as_bytes(),
             self.config.partitions,
         ));
-        let Some(shard) = self.shards.get_mut(&id) else {
+        let held = self.shards.get_mut(&id);
+        let Some(shard) = held.filter(|s| s.epoch == epoch && s.is_open()) else {
             return;
         };
         let has_ended = match row.status {
@@ -467,7 +468,7 @@ impl Machine {
         }
         let Some(definition) = self.book.pinned(&row.definition_hash).cloned() else {
             if !is_last_try {
-                return self.unpinned.push(row);
+                return self.unpinned.push((epoch, row));
             }
             let what = format!(
                 "saga {} is pinned to definition {}, which is in no store and no file",

@@ -1,5 +1,10 @@
 //! The commands against a running `backstitch dev`: broker, store, orchestrator and workers of one machine.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may panic where its world is broken"
+)]
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -173,6 +178,7 @@ fn a_person_publishes_looks_and_acts() {
     let mut dev = Dev::start();
     topics_are_made_once_and_the_inbox_is_never_resized(&dev);
     an_order_is_shown_in_full(&dev);
+    what_cannot_be_published_is_said_with_its_line(&dev);
     a_start_by_hand_is_a_saga_once(&dev);
     a_parked_saga_says_what_mends_it_and_each_verb_does(&dev);
     an_act_that_does_not_apply_says_so(&dev);
@@ -254,6 +260,32 @@ fn an_order_is_shown_in_full(dev: &Dev) {
         key,
     ] {
         assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+fn what_cannot_be_published_is_said_with_its_line(dev: &Dev) {
+    let (code, _, err) = dev.try_run(&["publish", "--topic", "nowhere"]);
+    assert_eq!(code, 3);
+    assert!(err.contains("there is no topic nowhere"), "{err}");
+    let file = dev.folder.path().join("mixed.jsonl");
+    std::fs::write(&file, "\n{\"order_id\": \"1\", \"lines\": 7}\nnonsense\n").unwrap();
+    let file = file.to_str().unwrap();
+    for (more, line) in [
+        (
+            &["--avro"][..],
+            "line 2 is no OrderPlaced: `lines` is no list",
+        ),
+        (
+            &["--key-field", "customer"],
+            "line 2 has no text or number in its field `customer`",
+        ),
+        (&["--header", "nonsense"], "write NAME=VALUE"),
+        (&[], "line 3 is no JSON"),
+    ] {
+        let (code, _, err) =
+            dev.try_run(&[&["publish", "--topic", "orders", "--file", file], more].concat());
+        assert_eq!(code, 2, "{line}");
+        assert!(err.contains(line), "{err}");
     }
 }
 

@@ -34,12 +34,29 @@ pub(crate) fn run(context: &Context, args: WorkerArgs) -> Result<Answer, CliErro
         fetch_pacing: config.kafka.fetch_pacing,
         ..OrderWorkerOptions::new(context.kafka()?, &config.workers.data_dir)
     };
+    tracing::info!(
+        activity = args.activity,
+        kafka = options.kafka.bootstrap_servers,
+        "serving; SIGTERM or Ctrl-C drains"
+    );
     let stats = context
         .block_on(run_order_worker(&args.activity, options))
         .map_err(|error| CliError::of(&error))?;
-    let text = format!("{} drained: {stats:?}", args.activity);
-    Ok(Answer::good(
-        text,
-        json!({ "activity": args.activity, "drained": true }),
-    ))
+    let text = format!(
+        "drained: {} done, {} refused, {} failed, {} answered from memory, {} without an answer",
+        stats.done, stats.refused, stats.failed, stats.repeated, stats.silent
+    );
+    let json = json!({
+        "activity": args.activity,
+        "records": stats.records,
+        "done": stats.done,
+        "refused": stats.refused,
+        "failed": stats.failed,
+        "repeated": stats.repeated,
+        "silent": stats.silent,
+        "dead_letters": stats.dead_letters,
+        "heartbeats": stats.heartbeats,
+        "batches": stats.batches,
+    });
+    Ok(Answer::good(text, json))
 }

@@ -33,7 +33,7 @@ pub struct Config {
 }
 
 /// How to reach Kafka.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kafka {
     /// `host:port`, separated by commas; empty: the embedded broker.
@@ -55,7 +55,7 @@ pub struct Kafka {
 }
 
 /// Where sagas rest.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
     /// The store's address.
@@ -140,7 +140,7 @@ pub struct Engine {
 }
 
 /// How messages are framed, and what source events may be written with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schemas {
     /// A registry that speaks Confluent's API; empty: none.
@@ -159,7 +159,7 @@ pub struct Schemas {
 }
 
 /// Logs and spans.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
     /// What is logged: a level, or directives as `RUST_LOG` has them.

@@ -77,7 +77,8 @@ impl World {
         }
         let life = self.processes[process].life + 1;
         let mut book = Book::default();
-        book.publish(self.scenario.definition.clone());
+        let known = [&self.scenario.definition, &self.scenario.successor];
+        book.publish(known[self.rng.below(2)].clone());
         let machine = Machine::new(self.scenario.machine.clone(), self.codec.clone(), book);
         let skew_ms = if self.faults.clock > 0 {
             self.rng.between(-400, 400)

@@ -28,6 +28,8 @@ pub(super) struct Scenario {
     /// Faults end after so much time.
     pub(super) chaos_ms: i64,
     pub(super) definition: Definition,
+    /// A later version of it: a process knows one of them, the store both.
+    pub(super) successor: Definition,
     /// By step id: whether its effect has to be undone.
     pub(super) undoable: BTreeMap<String, bool>,
     pub(super) activities: Vec<String>,
@@ -56,7 +58,13 @@ impl Scenario {
             definition
         };
         let partitions = i32::try_from(rng.between(2, 3)).unwrap_or(2);
+        let mut successor = definition.clone();
+        successor.deadline_ms = successor.deadline_ms.map_or(Some(86_400_000), |_| None);
+        let (successor, _) = successor
+            .checked()
+            .unwrap_or_else(|wrong| panic!("the successor is wrong: {wrong:?}\n{source}"));
         Self {
+            successor,
             processes: 2 + rng.below(2),
             partitions,
             sagas: 3 + rng.below(4),

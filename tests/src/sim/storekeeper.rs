@@ -72,7 +72,8 @@ impl World {
             }
             Ask::Definitions if away => self.ask_store(of, Ask::Definitions),
             Ask::Definitions => {
-                let definitions = vec![self.scenario.definition.clone()];
+                let known = [&self.scenario.definition, &self.scenario.successor];
+                let definitions = known.into_iter().cloned().collect();
                 self.answer(of, Input::Definitions(definitions));
             }
             Ask::Release(held) => {

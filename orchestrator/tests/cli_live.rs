@@ -391,7 +391,7 @@ fn what_cannot_be_read_is_listed_with_its_bytes(dev: &Dev) {
         dev.json(0, &["dead-letters", "list"])["dead_letters"],
         Value::Array(Vec::new())
     );
-    // A saga that never was: the act lies on the inbox, and nobody can apply it.
+    // An order without a number: no key can be made for its saga.
     let file = dev.folder.path().join("no-order.jsonl");
     std::fs::write(&file, "{\"type\": \"OrderPlaced\"}\n").unwrap();
     let file = file.to_str().unwrap();

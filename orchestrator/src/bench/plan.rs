@@ -322,21 +322,19 @@ async fn measure(
         fail_at: order_activities().to_vec(),
         seed: 1,
     };
-    let mut ids: Vec<(String, u32)> = processes
+    let ids: Vec<(String, u32)> = processes
         .iter()
         .map(|process| (process.name.clone(), process.id()))
         .collect();
-    for server in ["postgres", "java"] {
-        ids.extend(named(server).into_iter().map(|id| (server.to_owned(), id)));
-    }
     let times = (
         Duration::from_secs(world.warm_seconds),
         Duration::from_secs(world.seconds),
     );
     let saga_prefix = definition.name.clone();
     let loaded = tokio::task::spawn_blocking(move || {
-        let mut edges: Vec<Vec<u64>> = Vec::new();
-        let at_edges = || edges.push(ids.iter().map(|(_, id)| cpu_us(*id)).collect());
+        let mut edges = Vec::new();
+        // Servers are found anew each time: Postgres starts a process a connection.
+        let at_edges = || edges.push(cpu_of(&ids));
         let seen = load::run(
             &producer,
             &watch,
@@ -346,7 +344,7 @@ async fn measure(
             times,
             at_edges,
         )?;
-        Ok::<_, BrokerError>((seen, cpu_by_name(&ids, &edges)))
+        Ok::<_, BrokerError>((seen, cpu_by_name(&edges)))
     });
     let (seen, cpu) = joined(loaded.await)?;
     for process in &mut processes {
@@ -451,10 +449,7 @@ fn start_all(
     );
     set("KAFKA__PREFIX", prefix.to_owned());
     set("STORE__URL", world.store_url.clone());
-    set(
-        "DEFINITIONS__FILES",
-        format!("[{:?}]", definition.display().to_string()),
-    );
+    set("DEFINITIONS__FILES", definition.display().to_string());
     set(
         "WORKERS__DATA_DIR",
         world
@@ -529,11 +524,21 @@ async fn idle_percent(
     Ok(percent)
 }
 
-fn cpu_by_name(ids: &[(String, u32)], edges: &[Vec<u64>]) -> BTreeMap<String, u64> {
+/// CPU so far, by process: ours by name, and every server on this machine that might be used.
+fn cpu_of(ours: &[(String, u32)]) -> BTreeMap<(String, u32), u64> {
+    let servers = ["postgres", "java"]
+        .into_iter()
+        .flat_map(|server| named(server).into_iter().map(|id| (server.to_owned(), id)));
+    let all = ours.iter().cloned().chain(servers);
+    all.map(|(name, id)| ((name, id), cpu_us(id))).collect()
+}
+
+fn cpu_by_name(edges: &[BTreeMap<(String, u32), u64>]) -> BTreeMap<String, u64> {
     let mut by_name = BTreeMap::new();
     if let [before, after, ..] = edges {
-        for ((name, _), (before, after)) in ids.iter().zip(before.iter().zip(after)) {
-            *by_name.entry(name.clone()).or_default() += after.saturating_sub(*before);
+        for (process, used) in after {
+            let earlier = before.get(process).copied().unwrap_or(0);
+            *by_name.entry(process.0.clone()).or_default() += used.saturating_sub(earlier);
         }
     }
     by_name

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Batches are made on one thread and freed on another; the system's allocator pays for that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     backstitch_orchestrator::cli::main()
 }

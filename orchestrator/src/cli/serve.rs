@@ -107,7 +107,7 @@ pub(crate) fn serve(
 pub(crate) fn dev(
     context: &Context,
     args: &DevArgs,
-    _telemetry: &Telemetry,
+    telemetry: &Telemetry,
 ) -> Result<Answer, CliError> {
     let config = context.config();
     if let Some(kafka) = config.kafka() {
@@ -124,7 +124,11 @@ pub(crate) fn dev(
         sizes: (&config.topics).into(),
         workers_dir: (!args.no_workers).then(|| config.workers.data_dir.clone()),
         store: context.store()?,
-        machine: None,
+        engine: Some(orchestrator_config(
+            context,
+            KafkaConfig::new("embedded"),
+            telemetry,
+        )?),
     };
     let laptop = context
         .block_on(Laptop::start(options))
@@ -178,17 +182,26 @@ pub(crate) async fn asked_to_end() {
         match signal(SignalKind::terminate()) {
             Ok(mut terminated) => {
                 tokio::select! {
-                    _ = interrupted => {}
+                    () = or_never(interrupted) => {}
                     _ = terminated.recv() => {}
                 }
                 return;
             }
-            Err(error) => tracing::warn!(%error, "SIGTERM will not drain"),
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM will not drain, only Ctrl-C");
+                or_never(interrupted).await;
+            }
         }
     }
     #[cfg(not(unix))]
+    or_never(interrupted).await;
+}
+
+/// Waits for Ctrl-C. Where it cannot be heard, waiting for ever is right: the process is ended.
+async fn or_never(interrupted: impl Future<Output = std::io::Result<()>>) {
     if let Err(error) = interrupted.await {
         tracing::warn!(%error, "Ctrl-C will not drain");
+        std::future::pending::<()>().await;
     }
 }
 
@@ -196,7 +209,7 @@ pub(crate) async fn asked_to_end() {
 fn orchestrator_config(
     context: &Context,
     kafka: KafkaConfig,
-    _telemetry: &Telemetry,
+    telemetry: &Telemetry,
 ) -> Result<OrchestratorConfig, CliError> {
     let config = context.config();
     let mut engine = OrchestratorConfig::new(kafka, context.topics());
@@ -207,5 +220,6 @@ fn orchestrator_config(
     engine.schemas = config.event_schemas()?;
     // The inbox says how many partitions there are.
     engine.machine = Some(config.machine(1));
+    engine.spans = telemetry.spans();
     Ok(engine)
 }

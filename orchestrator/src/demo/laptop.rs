@@ -10,7 +10,6 @@ use backstitch_schemas::wire;
 use backstitch_workers::order::{OrderWorkerOptions, order_activities, start_order_worker};
 use backstitch_workers::{RunningWorker, WorkerError};
 
-use crate::engine::machine::MachineConfig;
 use crate::engine::{EngineError, Orchestrator, OrchestratorConfig, TopicSizes, apply_topics};
 use crate::store::Store;
 
@@ -29,8 +28,9 @@ pub struct LaptopOptions {
     pub workers_dir: Option<PathBuf>,
     /// Where sagas rest.
     pub store: Arc<dyn Store>,
-    /// The machine's limits; the defaults when absent.
-    pub machine: Option<MachineConfig>,
+    /// How the orchestrator runs, but for Kafka and the names of topics, which are the laptop's; the
+    /// defaults when absent.
+    pub engine: Option<OrchestratorConfig>,
 }
 
 /// Why a laptop could not be started.
@@ -122,7 +122,13 @@ impl Laptop {
             })??;
         }
         let mut config = OrchestratorConfig::new(kafka.clone(), topics.clone());
-        config.machine = options.machine;
+        if let Some(engine) = options.engine {
+            config = OrchestratorConfig {
+                kafka: config.kafka,
+                topics: config.topics,
+                ..engine
+            };
+        }
         let orchestrator =
             Orchestrator::start(config, Arc::clone(&options.store), options.definitions).await?;
         let mut workers = Vec::new();

@@ -89,7 +89,7 @@ pub async fn run(
         sizes: TopicSizes::default(),
         workers_dir: Some(options.workers_dir.clone()),
         store: Arc::clone(&options.store),
-        machine: None,
+        engine: None,
     })
     .await?;
     let orders = Orders {

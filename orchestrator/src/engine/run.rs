@@ -21,6 +21,7 @@ use super::saying::Saying;
 use super::topics::check_topics;
 use super::turning::{End, Event, Shared, Turning};
 use crate::store::{DefinitionRow, Store, StoreError};
+use crate::telemetry::SpanSink;
 
 /// How long an ended intake waits before it starts again.
 const INTAKE_WAIT: Duration = Duration::from_millis(500);
@@ -51,6 +52,8 @@ pub struct OrchestratorConfig {
     pub schemas: EventSchemas,
     /// The machine's limits; the defaults when absent. Their partitions are the inbox's.
     pub machine: Option<MachineConfig>,
+    /// Where spans go. Default nowhere.
+    pub spans: Option<SpanSink>,
 }
 
 /// Why an orchestrator could not start, or ended.
@@ -102,6 +105,7 @@ impl OrchestratorConfig {
             codec: Codec::single_object(),
             schemas: EventSchemas::new(),
             machine: None,
+            spans: None,
         }
     }
 
@@ -168,6 +172,7 @@ impl Orchestrator {
             producer_number: 0,
             is_rebuilding: false,
             positions_at_ms: now_ms(),
+            spans: config.spans.clone(),
         };
         let turning = std::thread::Builder::new()
             .name("engine".to_owned())

@@ -4,13 +4,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use backstitch_broker::{ConsumerControl, TopicPartition};
+use backstitch_broker::{ConsumerControl, OutgoingRecord, TopicPartition};
+use backstitch_schemas::wire;
 
 use super::asking::Asking;
 use super::hearing::Waiting;
 use super::machine::{Counters, Effect, Input, Machine, Report};
 use super::now_ms;
 use super::saying::Saying;
+use crate::telemetry::{SpanKind, SpanSink};
 
 /// The longest that the machine sleeps.
 const TICK_MAX: Duration = Duration::from_millis(500);
@@ -56,6 +58,7 @@ pub(super) struct Turning {
     pub(super) producer_number: u64,
     pub(super) is_rebuilding: bool,
     pub(super) positions_at_ms: i64,
+    pub(super) spans: Option<SpanSink>,
 }
 
 /// What others may look at.
@@ -153,7 +156,12 @@ impl Turning {
             | Effect::ReadDefinitions
             | Effect::Commit { .. }
             | Effect::Release(_) => self.asking.give(effect),
-            Effect::Publish { batch, records } => self.saying.batch(batch, records),
+            Effect::Publish { batch, records } => {
+                if let Some(spans) = &self.spans {
+                    record_spans(spans, &records);
+                }
+                self.saying.batch(batch, records);
+            }
             Effect::Read {
                 shard,
                 offset,
@@ -202,6 +210,46 @@ impl Turning {
         if let Some(control) = self.control.as_ref().filter(|_| !positions.is_empty()) {
             control.commit(positions);
         }
+    }
+}
+
+/// A span for each record that leaves: from when it was decided to when it was committed. Its
+/// parent is the event that started the saga, so one trace shows one order.
+fn record_spans(spans: &SpanSink, records: &[OutgoingRecord]) {
+    let now = now_ms();
+    for record in records {
+        let value = |name: &str| {
+            let found = record.headers.iter().find(|(of, _)| of == name);
+            found.and_then(|(_, value)| std::str::from_utf8(value).ok())
+        };
+        let Some(trace) = value(wire::TRACEPARENT) else {
+            continue;
+        };
+        let mut attributes = vec![
+            ("messaging.system", "kafka".to_owned()),
+            ("messaging.operation.type", "send".to_owned()),
+            ("messaging.destination.name", record.topic.to_string()),
+        ];
+        for (attribute, header) in [
+            ("messaging.message.id", wire::CE_ID),
+            ("messaging.message.conversation_id", wire::CE_SUBJECT),
+            ("saga.step", wire::SAGA_STEP),
+            ("saga.attempt", wire::SAGA_ATTEMPT),
+        ] {
+            if let Some(value) = value(header) {
+                attributes.push((attribute, value.to_owned()));
+            }
+        }
+        let name = format!("send {}", record.topic);
+        let begun = record.timestamp_ms.unwrap_or(now);
+        spans.record(
+            name,
+            Some(trace),
+            begun,
+            now,
+            SpanKind::Producer,
+            &attributes,
+        );
     }
 }
 

@@ -36,7 +36,7 @@ enum Back {
     Undone,
 }
 
-impl Turn<'_> {
+impl<'d> Turn<'d> {
     /// Goes on until the saga waits for someone, or has ended.
     pub(super) fn proceed(&mut self) {
         if self.saga.parked.is_some() || self.saga.status.has_ended() {
@@ -215,9 +215,7 @@ impl Turn<'_> {
                 Back::Undone
             }
             Part::Skipped => Back::Undone,
-            Part::Do(index) => match self.step_of(*index) {
-                Verb::Do(work) => self.undo(*index, &work),
-            },
+            Part::Do(index) => self.undo(*index, self.work_of(*index)),
         }
     }
 
@@ -255,7 +253,7 @@ impl Turn<'_> {
             return Err("the pivot is done: the saga only goes forward");
         }
         for (index, line) in self.saga.lines.iter().enumerate() {
-            let Verb::Do(work) = self.step_of(index);
+            let work = self.work_of(index);
             if line.status.may_have_run() && work.undo == Undo::Absent {
                 return Err(if line.pivot {
                     "the pivot may have run and has no undo: its answer decides"
@@ -291,7 +289,7 @@ impl Turn<'_> {
 
     /// Sends the next attempt of the same work, under the same key.
     pub(super) fn ask_again(&mut self, index: usize, new_round: bool) {
-        let Verb::Do(work) = self.step_of(index);
+        let work = self.work_of(index);
         let line = &self.saga.lines[index];
         let direction = match line.status {
             LineStatus::Stuck | LineStatus::Undoing | LineStatus::UndoWaiting => Direction::Undo,
@@ -304,7 +302,7 @@ impl Turn<'_> {
             | LineStatus::Waived => Direction::Do,
         };
         if direction == Direction::Undo {
-            return self.ask_undo(index, &work, new_round);
+            return self.ask_undo(index, work, new_round);
         }
         let key = self.saga.idempotency_key(&line.occurrence, direction, 1);
         let request = Request {
@@ -399,7 +397,7 @@ impl Turn<'_> {
 
     /// An attempt failed or was not answered: plans the next one, or gives up.
     pub(super) fn attempt_failed(&mut self, index: usize, failure: Failure) {
-        let Verb::Do(work) = self.step_of(index);
+        let work = self.work_of(index);
         let line = &self.saga.lines[index];
         let occurrence = line.occurrence.clone();
         let going_back = line.status.awaits() == Some(Direction::Undo);
@@ -414,7 +412,7 @@ impl Turn<'_> {
         let seed = format!("{}/{occurrence}/{going_back}", self.saga.key);
         let due_ms = self.after(backoff_ms(retry, attempts, &seed));
         let is_final = retry.not.contains(&failure.code);
-        let goes_on = self.never_gives_up(index, &work)
+        let goes_on = self.never_gives_up(index, work)
             || (attempts < retry.attempts_max && within_budget(retry, line.round_at_ms, due_ms));
         if goes_on && !is_final {
             self.emit(Change::Backoff {
@@ -464,7 +462,7 @@ impl Turn<'_> {
     // ---- small questions -------------------------------------------------------------------
 
     pub(super) fn timeout_ms(&self, index: usize) -> i64 {
-        let Verb::Do(work) = self.step_of(index);
+        let work = self.work_of(index);
         let going_back = self.saga.lines[index].status.awaits() == Some(Direction::Undo);
         let timeout_ms = match &work.undo {
             Undo::Other(other) if going_back => other.timeout_ms,
@@ -511,10 +509,10 @@ impl Turn<'_> {
         }
     }
 
-    fn step_of(&self, index: usize) -> Verb {
-        find(&self.definition.steps, &self.saga.lines[index].place)
-            .verb
-            .clone()
+    /// What the step of a line asks for. It lives as long as the definition.
+    fn work_of(&self, index: usize) -> &'d Do {
+        let Verb::Do(work) = &find(&self.definition.steps, &self.saga.lines[index].place).verb;
+        work
     }
 
     pub(super) fn tag(&mut self) {

@@ -1,6 +1,7 @@
 //! What the next commit will hold.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use backstitch_broker::OutgoingRecord;
 
@@ -48,7 +49,7 @@ impl Batch {
 pub(super) struct InFlight {
     pub(super) ticket: Ticket,
     pub(super) number: u64,
-    pub(super) plan: CommitPlan,
+    pub(super) plan: Arc<CommitPlan>,
     pub(super) records: Vec<(ShardId, OutgoingRecord)>,
     /// Sagas of the plan that have ended.
     pub(super) ended: Vec<(ShardId, String)>,

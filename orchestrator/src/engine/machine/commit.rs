@@ -1,5 +1,7 @@
 //! Batches to commits to publishing, and every way in which these end.
 
+use std::sync::Arc;
+
 use backstitch_saga::{Saga, Status};
 
 use super::batch::{Batch, InFlight};
@@ -21,7 +23,7 @@ impl Machine {
                 waiting.retry_at_ms = None;
                 self.effects.push(Effect::Commit {
                     ticket: waiting.ticket,
-                    plan: waiting.plan.clone(),
+                    plan: Arc::clone(&waiting.plan),
                 });
             }
             return false;
@@ -71,14 +73,14 @@ impl Machine {
         }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        let plan = CommitPlan {
+        let plan = Arc::new(CommitPlan {
             shards,
             journal: batch.journal,
             sagas,
-        };
+        });
         self.effects.push(Effect::Commit {
             ticket,
-            plan: plan.clone(),
+            plan: Arc::clone(&plan),
         });
         self.in_flight = Some(InFlight {
             ticket,
@@ -137,9 +139,10 @@ impl Machine {
     /// What the fence let through is committed again, without what it held back.
     fn commit_rest(&mut self, mut commit: InFlight, fenced: &[ShardId]) {
         let is_fenced = |id: ShardId| fenced.contains(&id);
-        commit.plan.shards.retain(|shard| !is_fenced(shard.id));
-        commit.plan.journal.retain(|row| !is_fenced(row.shard));
-        commit.plan.sagas.retain(|row| !is_fenced(row.shard));
+        let plan = Arc::make_mut(&mut commit.plan);
+        plan.shards.retain(|shard| !is_fenced(shard.id));
+        plan.journal.retain(|row| !is_fenced(row.shard));
+        plan.sagas.retain(|row| !is_fenced(row.shard));
         commit.records.retain(|(id, _)| !is_fenced(*id));
         commit.ended.retain(|(id, _)| !is_fenced(*id));
         if commit.plan.shards.is_empty() || fenced.is_empty() {
@@ -149,7 +152,7 @@ impl Machine {
         commit.ticket = Ticket(self.tickets);
         self.effects.push(Effect::Commit {
             ticket: commit.ticket,
-            plan: commit.plan.clone(),
+            plan: Arc::clone(&commit.plan),
         });
         self.in_flight = Some(commit);
     }

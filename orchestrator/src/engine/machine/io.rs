@@ -1,5 +1,7 @@
 //! What goes into the machine, and what comes out of it.
 
+use std::sync::Arc;
+
 use backstitch_broker::{IncomingRecord, OutgoingRecord};
 use backstitch_saga::Definition;
 
@@ -151,7 +153,7 @@ pub enum Effect {
         /// Names it.
         ticket: Ticket,
         /// What to commit.
-        plan: CommitPlan,
+        plan: Arc<CommitPlan>,
     },
     /// Publish these, in order.
     Publish {

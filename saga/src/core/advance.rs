@@ -230,15 +230,18 @@ impl Turn<'_> {
         let before = self.changes.len();
         let overdue = self.saga.deadline_ms.is_some_and(|due| due <= self.at_ms)
             && self.saga.course == Course::Forward;
-        if overdue && self.may_turn_back().is_ok() {
-            // What else is due does not matter any more: nothing is asked again to be undone.
+        let turns = overdue && self.may_turn_back().is_ok();
+        if turns {
             self.emit(Change::DeadlinePassed);
             self.emit(Change::TurnedBack(TurnedBackBy::Deadline));
-            return Ok(());
         }
         for index in 0..self.saga.lines.len() {
             let line = &self.saga.lines[index];
             if line.due_ms.is_none_or(|due| due > self.at_ms) {
+                continue;
+            }
+            // Nothing is asked for once more only to be undone.
+            if turns && line.status.awaits() == Some(Direction::Do) {
                 continue;
             }
             match line.status {
@@ -254,7 +257,7 @@ impl Turn<'_> {
                 | LineStatus::Waived => {}
             }
         }
-        if overdue {
+        if overdue && !turns {
             self.emit(Change::DeadlinePassed);
             let reason = "the deadline passed after the pivot".to_owned();
             self.park(ParkedBy::Deadline, None, reason);

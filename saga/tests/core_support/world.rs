@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstitch_saga::core::{
-    Act, ActKind, Answer, Command, Direction, LineStatus, Message, Reply, Saga, Status,
+    Act, ActKind, Answer, Command, Direction, FailureKind, LineStatus, Message, Reply, Saga, Status,
 };
 use backstitch_saga::definition::{Definition, OnFailure, Undo};
 use backstitch_saga::invariant::{Invariant, Violation};
@@ -262,8 +262,15 @@ impl Seen {
     /// Whether it may have run, and the definition says how to undo it, and that is outstanding.
     fn is_owed(&self, definition: &Definition) -> bool {
         let may_have_run = !self.is_refused && !self.is_undone && !self.is_waived;
-        // `Absent` is owed, too: a saga with such a step must not end compensated.
-        may_have_run && work_of(definition, &self.step).undo != Undo::Nothing
+        let ignores = step_of(definition, &self.step) == OnFailure::Ignore;
+        let is_owed = match work_of(definition, &self.step).undo {
+            Undo::Same | Undo::Other(_) => true,
+            Undo::Nothing => false,
+            // A saga with such a step must not end compensated; but whether one that is ignored
+            // ran is nobody's business.
+            Undo::Absent => self.is_done || !ignores,
+        };
+        may_have_run && is_owed
     }
 }
 
@@ -306,13 +313,18 @@ pub(crate) fn act(kind: ActKind, occurrence: Option<&str>, reason: Option<&str>)
 }
 
 /// As a saga stands, in so far as it matters for what may come: without number and hash, with
-/// times only as set or not set, and attempts only as far as the retry limit counts them.
+/// times only as set or not set, attempts only as far as the retry limit counts them and while
+/// they count, and why something failed only where a later decision looks at it.
 pub(crate) fn standing(definition: &Definition, saga: &Saga) -> String {
     let mut copy = saga.clone();
     let earliest = copy.lines.iter().filter_map(|line| line.due_ms).min();
     let deadline_first = copy.deadline_ms < earliest;
     copy.seq = 0;
     copy.head.clear();
+    copy.turned_back = None;
+    if let Some(parked) = &mut copy.parked {
+        parked.reason.clear();
+    }
     copy.changed_at_ms = i64::from(deadline_first && copy.deadline_ms.is_some());
     copy.ended_at_ms = copy.ended_at_ms.map(|_| 0);
     copy.deadline_ms = copy.deadline_ms.map(|_| 0);
@@ -323,6 +335,12 @@ pub(crate) fn standing(definition: &Definition, saga: &Saga) -> String {
         let had_earlier = u32::from(line.attempt > 1);
         line.attempt = in_round.min(limit);
         line.round_first = had_earlier;
+        if line.status.is_settled() {
+            (line.attempt, line.round_first) = (0, 0);
+        }
+        let is_stuck = line.status == LineStatus::Stuck;
+        let failure = line.failure.take();
+        line.failure = failure.filter(|f| is_stuck && f.kind == FailureKind::Refused);
         line.round_at_ms = 0;
         line.due_ms = line.due_ms.map(|_| 0);
     }

@@ -56,6 +56,17 @@ pub enum Ending {
     Open(String),
 }
 
+impl Ending {
+    /// The word for it.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Completed => "completed",
+            Self::Compensated => "compensated",
+            Self::Open(status) => status,
+        }
+    }
+}
+
 /// What is wrong with one saga.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {

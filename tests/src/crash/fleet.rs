@@ -1,5 +1,6 @@
 //! The processes under test. Each is killed and restarted, and only by the handle that it was started with.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,8 @@ struct Member {
     /// When it ended by itself, if it is down for that.
     down_since: Option<Instant>,
     kills: usize,
-    own_ends: Vec<String>,
+    /// How it ended by itself, and how often.
+    own_ends: BTreeMap<String, usize>,
 }
 
 /// All processes.
@@ -76,7 +78,7 @@ impl<'a> Fleet<'a> {
                 child: None,
                 down_since: None,
                 kills: 0,
-                own_ends: Vec::new(),
+                own_ends: BTreeMap::new(),
             });
         }
         for place in 0..fleet.members.len() {
@@ -104,12 +106,16 @@ impl<'a> Fleet<'a> {
     /// Starts again what has ended by itself.
     pub(super) fn tend(&mut self) -> Result<(), CrashError> {
         for place in 0..self.members.len() {
+            let log = self.log(&self.members[place].name);
             let member = &mut self.members[place];
             if let Some(child) = &mut member.child
                 && let Some(status) = child.try_wait()?
             {
+                let said = std::fs::read_to_string(log)?;
+                let why = said.lines().rfind(|line| line.starts_with("error:"));
+                let end = format!("{status}, {}", why.unwrap_or("without an error"));
+                *member.own_ends.entry(end).or_default() += 1;
                 member.child = None;
-                member.own_ends.push(status.to_string());
                 member.down_since = Some(Instant::now());
             }
             if member
@@ -170,8 +176,14 @@ impl<'a> Fleet<'a> {
         for member in &self.members {
             // Writing to a string cannot fail.
             let _ = write!(text, " {}:{}", member.name, member.kills);
-            if !member.own_ends.is_empty() {
-                let _ = write!(text, " (ended by itself: {})", member.own_ends.join(", "));
+        }
+        for member in &self.members {
+            for (end, times) in &member.own_ends {
+                let _ = write!(
+                    text,
+                    "\n  {} ended {times} times by itself: {end}",
+                    member.name
+                );
             }
         }
         text

@@ -49,7 +49,7 @@ impl Needs {
             postgres: need("BACKSTITCH_TEST_POSTGRES"),
             postgres_dir: need("BACKSTITCH_TEST_POSTGRES_DIR").into(),
             python: need("BACKSTITCH_TEST_PYTHON").into(),
-            seed: number("BACKSTITCH_CRASH_SEED")?.unwrap_or_else(|| u64::from(std::process::id())),
+            seed: number("BACKSTITCH_CRASH_SEED")?.unwrap_or_else(seed_of_now),
             orders: number("BACKSTITCH_CRASH_ORDERS")?.map_or(Ok(ORDERS), usize::try_from)?,
         };
         if !missing.is_empty() {
@@ -68,6 +68,14 @@ impl Needs {
         }
         Ok(needs)
     }
+}
+
+/// Another one each second; the run prints it.
+fn seed_of_now() -> u64 {
+    std::time::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default()
+        .as_secs()
 }
 
 fn number(name: &str) -> Result<Option<u64>, CrashError> {

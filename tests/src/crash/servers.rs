@@ -25,46 +25,80 @@ pub(super) enum Server {
     Kafka,
 }
 
-/// Kills a server as a crash would, and starts it again on the data that it left. The world goes on meanwhile.
-pub(super) fn crash(server: Server, needs: &Needs) -> JoinHandle<Result<(), String>> {
-    let (script, dir, resume) = match server {
-        Server::Postgres => ("real-postgres.sh", needs.postgres_dir.clone(), "start"),
-        Server::Kafka => ("real-kafka.sh", needs.kafka_dir.clone(), "resume"),
-    };
-    let jars = needs.kafka_jars.clone();
-    std::thread::spawn(move || {
-        run_script(script, &["kill".as_ref(), dir.as_ref()], &jars)?;
-        // The length of the outage: nothing is waited for.
-        std::thread::sleep(OUTAGE);
-        let port = match server {
-            Server::Postgres => std::fs::read_to_string(dir.join("port"))
-                .map_err(|error| format!("the port of Postgres is unknown: {error}"))?,
-            Server::Kafka => String::new(),
+/// A server that is killed, and comes back. Dropping it waits until it has.
+#[derive(Debug)]
+pub(super) struct Outage(Option<JoinHandle<Result<(), String>>>);
+
+impl Outage {
+    /// Kills a server as a crash would, and starts it again on the data that it left. The world goes on meanwhile.
+    pub(super) fn begin(server: Server, needs: &Needs) -> Self {
+        let (script, dir, resume) = match server {
+            Server::Postgres => ("real-postgres.sh", needs.postgres_dir.clone(), "start"),
+            Server::Kafka => ("real-kafka.sh", needs.kafka_dir.clone(), "resume"),
         };
-        let mut args: Vec<&Path> = vec![resume.as_ref(), dir.as_ref()];
-        if !port.is_empty() {
-            args.push(port.trim().as_ref());
+        let jars = needs.kafka_jars.clone();
+        Self(Some(std::thread::spawn(move || {
+            run_script(script, &["kill".as_ref(), dir.as_ref()], &jars)?;
+            // The length of the outage: nothing is waited for.
+            std::thread::sleep(OUTAGE);
+            let mut args: Vec<&Path> = vec![resume.as_ref(), dir.as_ref()];
+            let port = match server {
+                Server::Postgres => std::fs::read_to_string(dir.join("port"))
+                    .map_err(|error| format!("the port of Postgres is unknown: {error}"))?,
+                Server::Kafka => String::new(),
+            };
+            if !port.is_empty() {
+                args.push(port.trim().as_ref());
+            }
+            run_script(script, &args, &jars)
+        })))
+    }
+
+    /// Whether the server is back.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be killed or started.
+    pub(super) fn is_over(&mut self) -> Result<bool, CrashError> {
+        match self.0.take_if(|thread| thread.is_finished()) {
+            Some(thread) => {
+                thread
+                    .join()
+                    .map_err(|_| "the thread of an outage has panicked")??;
+                Ok(true)
+            }
+            None => Ok(self.0.is_none()),
         }
-        run_script(script, &args, &jars)
-    })
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // The run has failed already, and says why.
+            let _ = thread.join();
+        }
+    }
 }
 
 fn run_script(script: &str, args: &[&Path], jars: &Path) -> Result<(), String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../scripts")
         .join(script);
-    let status = Command::new(&path)
+    let output = Command::new(&path)
         .args(args)
         .env("KAFKA_JARS", jars)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
+        .output()
         .map_err(|error| format!("cannot start {}: {error}", path.display()))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{script} {args:?} ended with {status}"))
+    if output.status.success() {
+        return Ok(());
     }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!(
+        "{script} {args:?} ended with {}: {said}",
+        output.status
+    ))
 }
 
 /// A database of the run's own.

@@ -15,7 +15,7 @@ use super::fleet::{Fleet, Orders};
 use super::journal::{self, JournalVerdict};
 use super::needs::Needs;
 use super::orders::{self, Shop};
-use super::servers::{self, Database, Server};
+use super::servers::{self, Database, Outage, Server};
 
 /// Between two kills.
 const KILL_EVERY: Duration = Duration::from_secs(2);
@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// At this share of settled orders, in percent, a server is killed.
-const CRASHES: [(usize, Server); 2] = [(30, Server::Postgres), (60, Server::Kafka)];
+const OUTAGES: [(usize, Server); 2] = [(30, Server::Postgres), (60, Server::Kafka)];
 
 /// Records of the journal topic that are read at most.
 const RECORDS_MAX: usize = 10_000_000;
@@ -143,8 +143,8 @@ impl World {
     fn kill_until_settled(&self, fleet: &mut Fleet<'_>, shop: &mut Shop) -> Result<(), CrashError> {
         let mut chance = Chance::new(self.needs.seed);
         let until = Instant::now() + SETTLE_WAIT_MAX;
-        let mut crashes = CRASHES.iter().peekable();
-        let mut crashing = None;
+        let mut outages = OUTAGES.iter().peekable();
+        let mut outage_now = None;
         let mut kill_at = Instant::now() + KILL_EVERY;
         let mut ask_at = Instant::now() + ASK_EVERY;
         let mut settled = 0;
@@ -163,22 +163,22 @@ impl World {
                     .block_on(self.database.ended_count())
                     .unwrap_or(settled);
             }
-            if crashing.is_none()
+            if outage_now.is_none()
                 && let Some((_, server)) =
-                    crashes.next_if(|(percent, _)| settled * 100 >= self.needs.orders * percent)
+                    outages.next_if(|(percent, _)| settled * 100 >= self.needs.orders * percent)
             {
                 say(&format!("{settled} settled: {server:?} is killed"));
-                crashing = Some(servers::crash(*server, &self.needs));
+                outage_now = Some(Outage::begin(*server, &self.needs));
             }
-            if let Some(crash) = crashing.take_if(|crash| crash.is_finished()) {
-                crash
-                    .join()
-                    .map_err(|_| "the thread that crashes servers has panicked")??;
+            if let Some(outage) = &mut outage_now
+                && outage.is_over()?
+            {
+                outage_now = None;
             }
             if is_sold_out
                 && settled >= self.needs.orders
-                && crashing.is_none()
-                && crashes.peek().is_none()
+                && outage_now.is_none()
+                && outages.peek().is_none()
             {
                 return Ok(());
             }
@@ -284,6 +284,15 @@ impl World {
                 journal.unanswered(),
                 effects.turned_back.first()
             ));
+        }
+        for (saga, ending) in self.runtime.block_on(self.database.endings())? {
+            let folded = journal.status.get(&saga).map_or("nothing", String::as_str);
+            if ending.word() != folded {
+                wrongs.push(format!(
+                    "{saga} is {} in the store, and its journal folds to {folded}",
+                    ending.word()
+                ));
+            }
         }
         let letters = read_all(&self.kafka, &self.topics.dead_letters(), RECORDS_MAX)?;
         if let Some(first) = letters.first() {

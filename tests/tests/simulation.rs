@@ -13,6 +13,26 @@ const SEEDS_DEFAULT: u64 = 5_000;
 const SAMPLE: u64 = 60;
 const SAMPLE_MAX: u64 = 2_000;
 
+/// What a thousand seeds have to meet.
+const SITUATIONS: [&str; 16] = [
+    "a commit was fenced",
+    "a part of a commit was fenced",
+    "a commit in doubt was carried out",
+    "a commit in doubt was not carried out by then",
+    "a commit in doubt was carried out late",
+    "a commit in doubt came too late",
+    "a worker repeated its answer",
+    "an undo left a tombstone",
+    "a do met a tombstone",
+    "a stray was sent on",
+    "a dead letter was written",
+    "a shard had two owners",
+    "an owner was too slow to let go",
+    "a process drained",
+    "a saga was parked",
+    "a saga was compensated",
+];
+
 fn number(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Ok(text) => text
@@ -45,8 +65,17 @@ fn whatever_goes_wrong_every_saga_ends_whole() {
         tally.transitions,
         tally.fault_count
     );
+    for (situation, count) in &tally.marks {
+        println!("{count:>9}  {situation}");
+    }
     assert!(tally.wrong.is_empty(), "{}", complain(&tally.wrong, None));
     assert_eq!(tally.seeds, count);
+    // A world in which these do not happen shows less than it says.
+    let never: Vec<&str> = SITUATIONS
+        .into_iter()
+        .filter(|situation| count >= 1_000 && !tally.marks.contains_key(situation))
+        .collect();
+    assert!(never.is_empty(), "never met: {never:?}");
 }
 
 #[test]

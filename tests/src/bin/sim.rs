@@ -58,6 +58,9 @@ fn many(count: u64, asked: &Asked) -> ExitCode {
         tally.fault_count,
         tally.wrong.len()
     );
+    for (situation, count) in &tally.marks {
+        println!("{count:>9}  {situation}");
+    }
     for run in tally.wrong.iter().take(20) {
         let wrong = run.wrong.as_deref().unwrap_or_default();
         println!("{wrong}\n  {}", replay_command(run.seed, asked.bug));

@@ -23,6 +23,8 @@ pub(super) struct Faults {
     pub(super) unavailable: u32,
     /// A producer ends; what was in flight has arrived or not.
     pub(super) producer_lost: u32,
+    /// The broker takes its time over a record, as while a partition changes its leader.
+    pub(super) slow: u32,
     /// A record lies on its topic twice.
     pub(super) twice: u32,
     /// A record that nobody can use lies in the inbox.
@@ -72,6 +74,7 @@ impl Faults {
             in_doubt: swarm(200),
             unavailable: swarm(200),
             producer_lost: swarm(60),
+            slow: swarm(100),
             twice: swarm(150),
             garbage: swarm(120),
             stray: swarm(150),
@@ -100,6 +103,7 @@ impl Faults {
             in_doubt: 0,
             unavailable: 0,
             producer_lost: 0,
+            slow: 0,
             twice: 0,
             garbage: 0,
             stray: 0,

@@ -100,6 +100,7 @@ impl World {
         }
         if self.strikes(self.faults.zombie) {
             self.trace(|_| format!("{shard:?} moves to {to:?} over the head of {from:?}"));
+            self.mark("a shard had two owners");
             self.give(shard, to);
             let wait = self.rng.between(0, 1_500);
             self.after(wait, Event::Tell(from, shard));
@@ -134,6 +135,7 @@ impl World {
         if let Some((_, to, of)) = self.group.moves.get(&shard).copied()
             && of == number
         {
+            self.mark("an owner was too slow to let go");
             self.give(shard, to);
         }
     }

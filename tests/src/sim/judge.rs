@@ -131,7 +131,14 @@ impl World {
             &mut self.judge.letters
         };
         match kept.insert(at, letter) {
-            None => Ok(()),
+            None => {
+                self.mark(if is_forward {
+                    "a stray was sent on"
+                } else {
+                    "a dead letter was written"
+                });
+                Ok(())
+            }
             Some(_) => Err(format!("S-7: the record at {at:?} was put aside twice")),
         }
     }

@@ -18,7 +18,10 @@ impl World {
                 continue;
             };
             let partition = self.broker.place(&record);
-            let at = self.now + self.latency();
+            let mut at = self.now + self.latency();
+            if self.strikes(self.faults.slow) {
+                at += self.rng.between(20, 500);
+            }
             let Some(process) = self.living(of) else {
                 return;
             };
@@ -59,7 +62,7 @@ impl World {
         partition: i32,
     ) {
         if self.judge.is_cut(of, producer, self.now) {
-            return;
+            return self.mark("a record was lost with its producer");
         }
         self.judge_arrival(of, &record);
         let topic = record.topic.to_string();

@@ -166,6 +166,12 @@ impl World {
         if !std::mem::take(&mut process.is_paused) {
             return;
         }
+        if !process.waiting.is_empty() {
+            self.mark("a process went on with what came while it stood still");
+        }
+        let Some(process) = self.living(of) else {
+            return;
+        };
         let waiting = std::mem::take(&mut process.waiting);
         process.turn_is_due = false;
         for input in waiting {
@@ -248,6 +254,14 @@ impl World {
             Effect::LetGo(shards) => self.let_go(of, &shards),
             Effect::Drained => self.drained(of),
             Effect::Report(report) => {
+                self.mark(match &report {
+                    Report::Fenced(_) => "a machine was fenced",
+                    Report::InDoubt(_) => "a machine was in doubt",
+                    Report::Refused(_) => "a machine was refused",
+                    Report::DeadLetter { .. } => "a machine put a record aside",
+                    Report::Parked { .. } => "a saga was parked",
+                    Report::Violation(_) => "a machine found a rule broken",
+                });
                 if let Report::Violation(what) = &report {
                     let what = what.clone();
                     self.fail(format!("process {} reports: {what}", of.process));
@@ -259,6 +273,7 @@ impl World {
     fn drained(&mut self, of: Life) {
         self.trace(|_| format!("process {} has finished", of.process));
         if self.living(of).is_some() {
+            self.mark("a process drained");
             self.kill(of.process);
         }
     }

@@ -1,5 +1,6 @@
 //! Runs a seed, or many.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -23,6 +24,8 @@ pub struct Run {
     pub transitions: u64,
     /// Simulated milliseconds.
     pub simulated_ms: i64,
+    /// How often each situation was met.
+    pub marks: BTreeMap<&'static str, u64>,
 }
 
 /// How many seeds went.
@@ -38,6 +41,33 @@ pub struct Tally {
     pub fault_count: u64,
     /// Transitions, over all.
     pub transitions: u64,
+    /// How often each situation was met, over all.
+    pub marks: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.events += other.events;
+        self.fault_count += other.fault_count;
+        self.transitions += other.transitions;
+        self.wrong.extend(other.wrong);
+        for (situation, count) in other.marks {
+            *self.marks.entry(situation).or_insert(0) += count;
+        }
+    }
+
+    fn add_run(&mut self, mut run: Run) {
+        let marks = std::mem::take(&mut run.marks);
+        self.add(Self {
+            seeds: 1,
+            events: run.events,
+            fault_count: run.fault_count,
+            transitions: run.transitions,
+            marks,
+            wrong: run.wrong.is_some().then_some(run).into_iter().collect(),
+        });
+    }
 }
 
 /// Runs one seed. The same seed gives the same run.
@@ -51,6 +81,7 @@ pub fn run(seed: u64, bug: Option<Bug>, is_traced: bool) -> Run {
         fault_count: world.fault_count,
         transitions: u64::try_from(world.judge.entries.len()).unwrap_or(u64::MAX),
         simulated_ms: world.now - BEGIN_MS,
+        marks: world.marks,
         wrong: world.wrong,
     }
 }
@@ -67,26 +98,13 @@ pub fn run_many(from: u64, count: u64, bug: Option<Bug>) -> Tally {
                 if seed >= from + count {
                     return own;
                 }
-                let run = run(seed, bug, false);
-                own.seeds += 1;
-                own.events += run.events;
-                own.fault_count += run.fault_count;
-                own.transitions += run.transitions;
-                if run.wrong.is_some() {
-                    own.wrong.push(run);
-                }
+                own.add_run(run(seed, bug, false));
             }
         };
         let threads = [scope.spawn(work), scope.spawn(work)];
         for thread in threads {
             match thread.join() {
-                Ok(own) => {
-                    tally.seeds += own.seeds;
-                    tally.events += own.events;
-                    tally.fault_count += own.fault_count;
-                    tally.transitions += own.transitions;
-                    tally.wrong.extend(own.wrong);
-                }
+                Ok(own) => tally.add(own),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }

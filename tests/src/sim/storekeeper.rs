@@ -1,5 +1,7 @@
 //! The way to the store and back, with all that can happen on it.
 
+use std::sync::Arc;
+
 use backstitch_orchestrator::engine::machine::{CommitOutcome, Input, Ticket};
 use backstitch_orchestrator::store::{
     CommitError, CommitPlan, Epoch, JournalRow, SagaRow, ShardId,
@@ -17,9 +19,9 @@ pub(super) enum Ask {
     Load(Vec<(ShardId, Epoch)>, Vec<String>),
     Definitions,
     Release(Vec<(ShardId, Epoch)>),
-    Commit(Ticket, Box<CommitPlan>),
+    Commit(Ticket, Arc<CommitPlan>),
     /// A commit whose answer was lost, and which is carried out all the same.
-    LateCommit(Box<CommitPlan>),
+    LateCommit(Arc<CommitPlan>),
 }
 
 impl World {
@@ -28,11 +30,11 @@ impl World {
         self.after(wait, Event::Store(of, ask));
     }
 
-    pub(super) fn send_commit(&mut self, of: Life, ticket: Ticket, plan: CommitPlan) {
+    pub(super) fn send_commit(&mut self, of: Life, ticket: Ticket, plan: Arc<CommitPlan>) {
         if self.has_bug(Bug::DualWrite) {
             self.publish_before_commit(of, &plan);
         }
-        self.ask_store(of, Ask::Commit(ticket, Box::new(plan)));
+        self.ask_store(of, Ask::Commit(ticket, plan));
     }
 
     fn answer(&mut self, of: Life, input: Input) {
@@ -85,12 +87,17 @@ impl World {
                 let outcome = if away {
                     CommitOutcome::Unavailable
                 } else {
-                    self.try_commit(of, *plan)
+                    self.try_commit(of, plan)
                 };
                 self.answer(of, Input::Committed { ticket, outcome });
             }
             Ask::LateCommit(plan) => {
-                self.apply(&plan);
+                let outcome = self.apply(&plan);
+                self.mark(if outcome == CommitOutcome::Done {
+                    "a commit in doubt was carried out late"
+                } else {
+                    "a commit in doubt came too late"
+                });
             }
         }
     }
@@ -104,20 +111,25 @@ impl World {
         rows
     }
 
-    fn try_commit(&mut self, of: Life, plan: CommitPlan) -> CommitOutcome {
+    fn try_commit(&mut self, of: Life, plan: Arc<CommitPlan>) -> CommitOutcome {
         if self.strikes(self.faults.in_doubt) {
             // It is carried out before the answer is lost, after that, or never.
             let is_carried_out = match self.rng.below(3) {
                 0 => self.apply(&plan) == CommitOutcome::Done,
                 1 => {
                     let wait = self.rng.between(0, 150);
-                    let late = Ask::LateCommit(Box::new(plan));
+                    let late = Ask::LateCommit(plan);
                     self.after(wait, Event::Store(of, late));
                     false
                 }
                 _ => false,
             };
             self.trace(|_| format!("  in doubt; carried out: {is_carried_out}"));
+            self.mark(if is_carried_out {
+                "a commit in doubt was carried out"
+            } else {
+                "a commit in doubt was not carried out by then"
+            });
             return match self.bug {
                 Some(Bug::RetryInDoubt | Bug::RetryInDoubtUnguarded) => CommitOutcome::Unavailable,
                 Some(Bug::InDoubtIsDone) => CommitOutcome::Done,
@@ -137,7 +149,15 @@ impl World {
                 self.witness(&asked_for, plan);
                 CommitOutcome::Done
             }
-            Err(CommitError::Fenced { shards }) => CommitOutcome::Fenced(shards),
+            Err(CommitError::Fenced { shards }) => {
+                let was_whole = shards.len() == plan.shards.len();
+                self.mark(if was_whole {
+                    "a commit was fenced"
+                } else {
+                    "a part of a commit was fenced"
+                });
+                CommitOutcome::Fenced(shards)
+            }
             Err(CommitError::InDoubt { .. }) => CommitOutcome::InDoubt,
             Err(CommitError::Unavailable { .. }) => CommitOutcome::Unavailable,
             Err(CommitError::Refused { source }) => {

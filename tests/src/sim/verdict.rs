@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backstitch_orchestrator::store::{MemorySnapshot, SagaRow};
+use backstitch_orchestrator::store::{MemorySnapshot, SagaRow, SagaStatus};
 use backstitch_saga::{LineStatus, Saga, Status, invariant};
 use backstitch_schemas::Direction;
 
@@ -51,6 +51,14 @@ impl World {
             .and_then(|()| self.judge_sagas(&snapshot.sagas))
             .and_then(|()| self.judge_letters());
         for saga in &snapshot.sagas {
+            self.mark(match saga.status {
+                SagaStatus::Completed => "a saga completed",
+                SagaStatus::Compensated => "a saga was compensated",
+                SagaStatus::Running
+                | SagaStatus::Compensating
+                | SagaStatus::Parked
+                | SagaStatus::Terminated => "a saga ended otherwise",
+            });
             self.mix(saga.seq.unsigned_abs());
             self.mix(saga.ended_at_ms.unwrap_or(0).unsigned_abs());
         }

@@ -261,8 +261,15 @@ impl World {
             _ => self.guild.memory.get(&command.idempotency_key).copied(),
         };
         let answer = match known {
-            Some(Answer::Done) => ReplyOutcome::Done,
-            Some(Answer::Refused | Answer::Tombstone) => ReplyOutcome::Refused,
+            Some(Answer::Done) => {
+                self.mark("a worker repeated its answer");
+                ReplyOutcome::Done
+            }
+            Some(Answer::Refused) => ReplyOutcome::Refused,
+            Some(Answer::Tombstone) => {
+                self.mark("a do met a tombstone");
+                ReplyOutcome::Refused
+            }
             None => match command.direction {
                 Direction::Do => self.do_it(command),
                 Direction::Undo => self.undo_it(command),
@@ -336,6 +343,7 @@ impl World {
             Some(Answer::Refused | Answer::Tombstone) => {}
             None if self.has_bug(Bug::NoTombstone) => {}
             None => {
+                self.mark("an undo left a tombstone");
                 self.guild.memory.insert(done_key, Answer::Tombstone);
             }
         }

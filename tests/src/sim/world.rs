@@ -21,9 +21,12 @@ use super::workers::Guild;
 /// When the world begins. Milliseconds since the Unix epoch.
 pub(super) const BEGIN_MS: i64 = 1_000_000;
 /// A run that has more events than this goes round in circles.
-const EVENTS_MAX: u64 = 150_000;
+const EVENTS_MAX: u64 = 40_000;
 /// So long after the last fault everything has to be settled.
-const HEALED_MS_MAX: i64 = 120_000;
+const HEALED_MS_MAX: i64 = 60_000;
+
+/// How often each situation was met.
+pub(super) type Marks = BTreeMap<&'static str, u64>;
 
 /// One life of one process: what is meant for an earlier one is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +108,8 @@ pub(super) struct World {
     pub(super) ordered: BTreeSet<String>,
     /// What a planted bug has altered.
     pub(super) altered: Altered,
+    /// Situations that were met.
+    pub(super) marks: Marks,
     pub(super) wrong: Option<String>,
 }
 
@@ -138,6 +143,7 @@ impl World {
             on_the_way: 0,
             ordered: BTreeSet::new(),
             altered: Altered::new(),
+            marks: Marks::new(),
             wrong: None,
             rng,
             scenario,
@@ -244,6 +250,11 @@ impl World {
 
     pub(super) fn has_bug(&self, bug: Bug) -> bool {
         self.bug == Some(bug)
+    }
+
+    /// Notes that a situation was met.
+    pub(super) fn mark(&mut self, situation: &'static str) {
+        *self.marks.entry(situation).or_insert(0) += 1;
     }
 
     /// The first thing that is wrong ends the run.

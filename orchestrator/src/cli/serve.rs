@@ -175,26 +175,29 @@ pub(crate) async fn until_asked_or(is_over: impl Fn() -> bool) -> bool {
 
 /// Ends with SIGTERM or Ctrl-C.
 pub(crate) async fn asked_to_end() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminated) => {
-                tokio::select! {
-                    () = or_never(interrupted) => {}
-                    _ = terminated.recv() => {}
-                }
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "SIGTERM will not drain, only Ctrl-C");
-                or_never(interrupted).await;
-            }
+    let interrupted = or_never(tokio::signal::ctrl_c());
+    tokio::select! {
+        () = interrupted => {}
+        () = terminated() => {}
+    }
+}
+
+/// Ends with SIGTERM.
+#[cfg(unix)]
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => drop(terminated.recv().await),
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM will not drain, only Ctrl-C");
+            std::future::pending::<()>().await;
         }
     }
-    #[cfg(not(unix))]
-    or_never(interrupted).await;
+}
+
+#[cfg(not(unix))]
+async fn terminated() {
+    std::future::pending::<()>().await;
 }
 
 /// Waits for Ctrl-C. Where it cannot be heard, waiting for ever is right: the process is ended.

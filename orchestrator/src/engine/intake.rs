@@ -19,6 +19,7 @@ use backstitch_schemas::{Codec, DeadLetterReason, Start, wire};
 use super::machine::{Names, dead_letter};
 use super::matching::{Matched, Matcher};
 use super::now_ms;
+use super::topics::DEAD_LETTER_BYTES_MAX;
 
 /// What an intake has done since it was started.
 #[derive(Debug, Default)]
@@ -61,7 +62,13 @@ impl Intake {
         let sent: Arc<Mutex<Sent>> = Arc::default();
         let producer = {
             let (sent, ended) = (Arc::clone(&sent), ended.clone());
-            Producer::new(&parts.kafka, move |done| acknowledge(&sent, &ended, &done))?
+            // A dead letter holds a whole record, and a client's own limit is below what Kafka takes. Starts
+            // are held to theirs by the codec.
+            let roomy = parts
+                .kafka
+                .clone()
+                .with("message.max.bytes", DEAD_LETTER_BYTES_MAX.to_string());
+            Producer::new(&roomy, move |done| acknowledge(&sent, &ended, &done))?
         };
         let names = Names::new(&parts.topics);
         let (kafka, options) = (parts.kafka.clone(), parts.options.clone());
@@ -80,11 +87,20 @@ impl Intake {
     }
 }
 
+/// A batch at the producer.
+#[derive(Debug)]
+struct SentBatch {
+    id: u64,
+    is_done: bool,
+    /// What may be committed once it is done.
+    offsets: Vec<(TopicPartition, i64)>,
+}
+
 /// Batches at the producer, oldest first, with the source offsets that they cover.
 #[derive(Debug, Default)]
 struct Sent {
     next: u64,
-    batches: VecDeque<(u64, bool, Vec<(TopicPartition, i64)>)>,
+    batches: VecDeque<SentBatch>,
     control: Option<ConsumerControl>,
 }
 
@@ -104,12 +120,12 @@ fn acknowledge(sent: &Mutex<Sent>, ended: &Sender<Ended>, done: &BatchDone) {
     if let Some(batch) = sent
         .batches
         .iter_mut()
-        .find(|batch| batch.0 == done.batch_id)
+        .find(|batch| batch.id == done.batch_id)
     {
-        batch.1 = true;
+        batch.is_done = true;
     }
-    while sent.batches.front().is_some_and(|(_, is_done, _)| *is_done) {
-        let Some((_, _, offsets)) = sent.batches.pop_front() else {
+    while sent.batches.front().is_some_and(|batch| batch.is_done) {
+        let Some(SentBatch { offsets, .. }) = sent.batches.pop_front() else {
             return;
         };
         if let Some(control) = &sent.control {
@@ -150,8 +166,11 @@ impl ConsumerHandler for Reader {
             let mut sent = lock(&self.sent);
             sent.next += 1;
             let id = sent.next;
-            sent.batches
-                .push_back((id, false, offsets.into_iter().collect()));
+            sent.batches.push_back(SentBatch {
+                id,
+                is_done: false,
+                offsets: offsets.into_iter().collect(),
+            });
             id
         };
         if let Err(error) = self.producer.send(id, out) {

@@ -122,11 +122,16 @@ impl Matcher {
 
 /// A business key is a text or a whole number, and not empty.
 fn key_text(value: Value) -> Result<String, String> {
-    match value {
-        Value::String(text) if !text.trim().is_empty() => Ok(text),
+    match &value {
+        Value::String(text) if !text.trim().is_empty() => Ok(text.clone()),
         Value::Number(number) if number.is_i64() || number.is_u64() => Ok(number.to_string()),
-        other => Err(format!(
-            "the key is {other}; a text that is not empty or a whole number was expected"
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => Err(format!(
+            "the key is {value}; a text that is not empty or a whole number was expected"
         )),
     }
 }

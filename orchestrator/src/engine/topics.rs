@@ -11,7 +11,7 @@ use super::EngineError;
 use super::machine::JOURNAL_BYTES_MAX;
 
 /// Bytes of one dead letter: it holds a whole record of up to 1 MiB, and its origin.
-const DEAD_LETTER_BYTES_MAX: usize = 4 << 20;
+pub(super) const DEAD_LETTER_BYTES_MAX: usize = 4 << 20;
 
 /// How many partitions topics are made with. Each partition is a produce request of its own, so
 /// few are faster; more are for more machines.

@@ -78,7 +78,8 @@ pub enum Input {
         /// What there is. `None`: not reached.
         rows: Option<Vec<SagaRow>>,
     },
-    /// Answer to [`Effect::ReadDefinitions`].
+    /// Answer to [`Effect::ReadDefinitions`]. Empty: the store could not be reached, for a store
+    /// that holds a saga holds its definition.
     Definitions(Vec<Definition>),
     /// Answer to [`Effect::Commit`].
     Committed {

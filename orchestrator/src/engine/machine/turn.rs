@@ -259,6 +259,11 @@ impl Machine {
             Input::Due { shard, epoch, rows } => self.due(shard, epoch, rows, now_ms),
             Input::Records { shard, records } => self.records(shard, records),
             Input::Loaded { shards, keys, rows } => self.loaded(&shards, &keys, rows, now_ms),
+            Input::Definitions(definitions) if definitions.is_empty() => {
+                // Still loading: the sagas and then the definitions are asked for again.
+                self.unpinned.clear();
+                self.load_retry_at_ms = Some(now_ms.saturating_add(self.config.store_wait_ms * 4));
+            }
             Input::Definitions(definitions) => {
                 for definition in definitions {
                     self.book.add(definition);

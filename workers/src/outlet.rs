@@ -145,11 +145,12 @@ impl Outlet {
         now_ms: i64,
     ) -> Result<OutgoingRecord, EncodeError> {
         let record = &rejected.record;
-        let letter = self.letter(rejected, now_ms);
+        let mut letter = self.letter(rejected, now_ms);
         let payload = match self.codec.encode_dead_letter(&letter) {
             Ok(whole) if whole.len() <= LETTER_BYTES_MAX => whole,
             Ok(_) | Err(EncodeError::TooLarge { .. }) => {
-                self.codec.encode_dead_letter(&cut(letter))?
+                letter = cut(letter);
+                self.codec.encode_dead_letter(&letter)?
             }
             Err(error @ EncodeError::Registry(_)) => return Err(error),
         };
@@ -172,10 +173,7 @@ impl Outlet {
                 wire::DLQ_ORIGINAL_OFFSET.into(),
                 record.offset.to_string().into_bytes(),
             ),
-            (
-                wire::DLQ_DETAIL.into(),
-                rejected.detail.clone().into_bytes(),
-            ),
+            (wire::DLQ_DETAIL.into(), letter.detail.into_bytes()),
         ]);
         Ok(OutgoingRecord {
             topic: Arc::clone(&self.dead_letters),

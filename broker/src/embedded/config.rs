@@ -10,7 +10,7 @@ pub struct EmbeddedConfig {
     /// The SQLite file; made when it is not there. Default `backstitch-broker.db` in the current folder.
     pub path: PathBuf,
     /// Where to listen; loopback only. Default 127.0.0.1:9092; port 0 takes a free one. The other loopback
-    /// address ([::1]) is served too where the machine has one.
+    /// address (`::1`) is served too where the machine has one.
     pub listen: SocketAddr,
     /// Whether a topic that a producer asks for is made. Default false.
     pub auto_create_topics: bool,

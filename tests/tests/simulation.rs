@@ -14,7 +14,9 @@ const SAMPLE: u64 = 60;
 const SAMPLE_MAX: u64 = 2_000;
 
 /// What a thousand seeds have to meet.
-const SITUATIONS: [&str; 16] = [
+const SITUATIONS: [&str; 18] = [
+    "a saga waited for its definition",
+    "a worker said that it was still at it",
     "a commit was fenced",
     "a part of a commit was fenced",
     "a commit in doubt was carried out",

@@ -11,15 +11,17 @@
 //! | `storekeeper.rs` | the way to the store and back |
 //! | `broker.rs`, `network.rs` | topics; producing and reading |
 //! | `group.rs` | who owns which partition, and who believes so |
-//! | `workers.rs` | workers, their memory, and the ledger of what was really done |
+//! | `workers.rs`, `handling.rs` | workers, their memory, and the ledger of what was really done |
 //! | `chaos.rs` | orders, people, accidents, and the end of them |
 //! | `planted.rs` | where the planted bugs sit |
+//! | `tracing.rs` | what happened, as a hash and as lines |
 //! | `judge.rs`, `verdict.rs` | what is checked on the way, and at the end |
 
 mod broker;
 mod chaos;
 mod faults;
 mod group;
+mod handling;
 mod judge;
 mod network;
 mod planted;
@@ -28,6 +30,7 @@ mod rng;
 mod run;
 mod scenario;
 mod storekeeper;
+mod tracing;
 mod verdict;
 mod workers;
 mod world;

@@ -34,13 +34,16 @@ pub(super) fn forget_undo(mut definition: Definition) -> Definition {
 impl World {
     /// The plan as a store with fewer guards takes it, if it has fewer.
     pub(super) fn weaken(&mut self, plan: &CommitPlan) -> Option<CommitPlan> {
-        let (no_epoch, no_position) = match self.bug? {
-            Bug::NoEpochGuard => (true, false),
-            Bug::NoPositionGuard => (false, true),
-            Bug::NoGuard | Bug::RetryInDoubtUnguarded => (true, true),
-            Bug::JournalApart => return self.lose_rows(plan),
-            _ => return None,
-        };
+        let bug = self.bug?;
+        if bug == Bug::JournalApart {
+            return self.lose_rows(plan);
+        }
+        let is_unguarded = matches!(bug, Bug::NoGuard | Bug::RetryInDoubtUnguarded);
+        let no_epoch = is_unguarded || bug == Bug::NoEpochGuard;
+        let no_position = is_unguarded || bug == Bug::NoPositionGuard;
+        if !no_epoch && !no_position {
+            return None;
+        }
         let mut plan = plan.clone();
         for row in self.store.shards_now(&[]) {
             let Some(shard) = plan.shards.iter_mut().find(|s| s.id == row.id) else {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use backstitch_schemas::{Command, Direction, Reply, ReplyOutcome};
+use backstitch_schemas::{Command, Direction, Reply};
 
-use super::broker::{COMMAND_PARTITIONS, Stored};
-use super::faults::Bug;
+use super::broker::COMMAND_PARTITIONS;
 use super::scenario::topics;
 use super::world::{Event, World};
 
@@ -19,7 +18,7 @@ pub(super) struct Deed {
 
 /// What is remembered under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Answer {
+pub(super) enum Answer {
     /// Its undo came first.
     Tombstone,
     Refused,
@@ -30,7 +29,7 @@ enum Answer {
 #[derive(Debug)]
 pub(super) struct Guild {
     pub(super) workers: Vec<Worker>,
-    memory: BTreeMap<String, Answer>,
+    pub(super) memory: BTreeMap<String, Answer>,
     pub(super) ledger: Vec<Deed>,
     /// By topic: what the group has committed.
     committed: BTreeMap<String, Vec<i64>>,
@@ -103,7 +102,7 @@ impl Guild {
     }
 
     /// The answer under any of the keys of a worker that has one for each attempt.
-    fn of_any_attempt(&self, key: &str) -> Option<Answer> {
+    pub(super) fn of_any_attempt(&self, key: &str) -> Option<Answer> {
         let prefix = format!("{key}@");
         let of = self.memory.iter().filter(|(k, _)| k.starts_with(&prefix));
         of.map(|(_, answer)| *answer).max()
@@ -246,135 +245,5 @@ impl World {
             }
         }
         Stage::Idle
-    }
-
-    /// Looks up, works, remembers and writes the ledger, in one transaction.
-    fn carry_out_command(
-        &mut self,
-        worker: usize,
-        command: &Command,
-        seen: Option<Answer>,
-    ) -> Option<Box<(Reply, i32)>> {
-        let known = match self.bug {
-            Some(Bug::CheckThenAct) => seen,
-            Some(Bug::NoMemory) => None,
-            _ => self.guild.memory.get(&command.idempotency_key).copied(),
-        };
-        let answer = match known {
-            Some(Answer::Done) => {
-                self.mark("a worker repeated its answer");
-                ReplyOutcome::Done
-            }
-            Some(Answer::Refused) => ReplyOutcome::Refused,
-            Some(Answer::Tombstone) => {
-                self.mark("a do met a tombstone");
-                ReplyOutcome::Refused
-            }
-            None => match command.direction {
-                Direction::Do => self.do_it(command),
-                Direction::Undo => self.undo_it(command),
-            },
-        };
-        self.trace(|_| {
-            let Command {
-                idempotency_key,
-                attempt,
-                ..
-            } = command;
-            format!("worker {worker}: {idempotency_key} attempt {attempt}: {answer:?}")
-        });
-        if self.strikes(self.faults.hang) {
-            return None;
-        }
-        let output = (answer == ReplyOutcome::Done && command.direction == Direction::Do)
-            .then(|| br#"{"n":1}"#.to_vec());
-        let words = (answer != ReplyOutcome::Done).then(|| "as\u{0} drawn".to_owned());
-        let reply = Reply {
-            saga: command.saga.clone(),
-            step: command.step.clone(),
-            direction: command.direction,
-            attempt: command.attempt,
-            idempotency_key: command.idempotency_key.clone(),
-            outcome: answer,
-            output,
-            code: words.clone(),
-            reason: words,
-            worker: Some(format!("worker-{worker}")),
-            at_ms: self.now,
-        };
-        Some(Box::new((
-            self.mirror_reply(reply),
-            command.reply_partition,
-        )))
-    }
-
-    fn do_it(&mut self, command: &Command) -> ReplyOutcome {
-        if self.strikes(self.faults.fail) {
-            return ReplyOutcome::Failed;
-        }
-        let is_refused = self.strikes(self.faults.refuse);
-        let (outcome, answer) = if is_refused {
-            (ReplyOutcome::Refused, Answer::Refused)
-        } else {
-            self.write_down(command);
-            (ReplyOutcome::Done, Answer::Done)
-        };
-        let key = command.idempotency_key.clone();
-        self.guild.memory.insert(key, answer);
-        outcome
-    }
-
-    fn undo_it(&mut self, command: &Command) -> ReplyOutcome {
-        if self.strikes(self.faults.undo_fail) {
-            return ReplyOutcome::Failed;
-        }
-        let key = command.idempotency_key.clone();
-        if self.strikes(self.faults.undo_refuse) {
-            self.guild.memory.insert(key, Answer::Refused);
-            return ReplyOutcome::Refused;
-        }
-        let done_key = command.done_key.clone().unwrap_or_default();
-        let done = match self.bug {
-            Some(Bug::AttemptInKey) => self.guild.of_any_attempt(&done_key),
-            _ => self.guild.memory.get(&done_key).copied(),
-        };
-        match done {
-            Some(Answer::Done) => self.write_down(command),
-            Some(Answer::Refused | Answer::Tombstone) => {}
-            None if self.has_bug(Bug::NoTombstone) => {}
-            None => {
-                self.mark("an undo left a tombstone");
-                self.guild.memory.insert(done_key, Answer::Tombstone);
-            }
-        }
-        self.guild.memory.insert(key, Answer::Done);
-        ReplyOutcome::Done
-    }
-
-    fn write_down(&mut self, command: &Command) {
-        self.guild.ledger.push(Deed {
-            saga: command.saga.clone(),
-            step: command.step.clone(),
-            direction: command.direction,
-        });
-    }
-
-    pub(super) fn send_reply(&mut self, reply: &Reply, partition: i32) {
-        let payload = match self.codec.encode_reply(reply) {
-            Ok(payload) => payload,
-            Err(error) => return self.fail(format!("a reply cannot be written: {error}")),
-        };
-        let record = Stored::new(reply.saga.as_bytes(), payload, self.now);
-        let times = 1 + usize::from(self.strikes(self.faults.twice));
-        for _ in 0..times {
-            let late = self.strikes(self.faults.late);
-            let wait = if late {
-                self.rng.between(50, 900)
-            } else {
-                self.latency()
-            };
-            let partition = self.astray(partition);
-            self.place_after(wait, partition, record.clone());
-        }
     }
 }

@@ -1,12 +1,13 @@
 //! What the store, the journal topic and the workers' ledgers hold of a saga.
 
 use backstitch_broker::{IncomingRecord, OutgoingRecord};
-use backstitch_orchestrator::store::{JournalRow, SagaRow};
+use backstitch_orchestrator::store::{JournalRow, SagaRow, ShardId};
 use backstitch_saga::Saga;
 use backstitch_schemas::{Act, ActKind, JournalEntry, wire};
 use backstitch_workers::order::{Effect, order_activities, read_ledger};
 
 use super::orders::Order;
+use super::tape::eventually;
 use super::world::World;
 
 impl World {
@@ -130,6 +131,16 @@ impl World {
                     .any(|record| is_of(record, &topic, saga))
                     .then_some(())
             });
+    }
+
+    /// Waits until the owner of a shard has committed what it made of the inbox up to this offset.
+    pub fn reads_past(&self, partition: i32, offset: i64) {
+        let shard = [ShardId(partition)];
+        eventually("the inbox to be read", || {
+            let shards = self.block_on(self.store().shards(&shard));
+            let shards = shards.expect("the store answers");
+            (shards[0].inbox_next_offset > offset).then_some(())
+        });
     }
 
     /// Sends an act through the inbox.

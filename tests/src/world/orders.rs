@@ -19,7 +19,8 @@ steps:
     with: { order_id: =event.order_id, customer_id: =event.customer_id, amount: =event.total, fail_at: =event.?fail_at, fail_how: =event.?fail_how }
     undo: nothing
   - do: reserve-stock
-    retry: { attempts: 3, backoff: 50ms..100ms }
+    timeout: 4s
+    retry: { attempts: 2, backoff: 50ms..100ms }
     with: { order_id: =event.order_id, lines: =event.lines, fail_at: =event.?fail_at, fail_how: =event.?fail_how }
     undo: yes
   - do: charge-payment

@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stdout,
     reason = "the helpers of a test are tests too, which clippy does not see"
 )]
 

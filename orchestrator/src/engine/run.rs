@@ -291,6 +291,25 @@ impl Orchestrator {
     }
 }
 
+impl Drop for Orchestrator {
+    /// Ends it as it stands, like a crash: nothing is finished or given up, and the next owner takes over.
+    /// After [`drain`](Self::drain) there is nothing left to end.
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.intake.take() {
+            stop.store(true, Ordering::Relaxed);
+            // It has logged why, if it panicked.
+            let _ = thread.join();
+        }
+        let dropped = "it was dropped without a drain".to_owned();
+        let _ = self.events.send(Event::Failed(dropped));
+        // Its thread ends first: a revocation would wait for it in vain.
+        if let Some(turning) = self.turning.take() {
+            let _ = turning.join();
+        }
+        self.consumer = None;
+    }
+}
+
 fn ended(error: impl std::fmt::Display) -> EngineError {
     EngineError::Ended {
         reason: error.to_string(),

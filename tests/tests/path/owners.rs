@@ -1,5 +1,7 @@
 //! Who owns the shards, and what becomes of it when that changes.
 
+use std::sync::atomic::Ordering;
+
 use backstitch_orchestrator::engine::Orchestrator;
 use backstitch_orchestrator::store::ShardId;
 use backstitch_tests::world::{Ground, Order, World, WorldOptions, eventually};
@@ -85,6 +87,23 @@ fn what_one_orchestrator_drains_another_finishes() {
     orders.extend(place(&world, 10));
     all_settle(&world, &orders);
     wait_for_owners(&world);
+}
+
+#[test]
+fn a_dropped_orchestrator_takes_nothing_in_any_more() {
+    let mut world = World::start(&usual(Ground::Embedded));
+    all_settle(&world, &place(&world, 4));
+    world.drop_orchestrator();
+    let orders: Vec<Order> = (0..8).map(|_| world.order()).collect();
+    for (partition, order) in (0..4).cycle().zip(&orders) {
+        let mut event = world.event(order);
+        event.partition = Some(partition);
+        world.produce(event);
+    }
+    world.add_orchestrator();
+    all_settle(&world, &orders);
+    let taken_in = &world.orchestrators()[0].intake_counters().starts;
+    assert_eq!(taken_in.load(Ordering::Relaxed), 8);
 }
 
 #[test]

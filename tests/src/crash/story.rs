@@ -100,7 +100,14 @@ impl World {
     fn tell(&self, fleet: &mut Fleet<'_>) -> Result<(), CrashError> {
         let began = Instant::now();
         let mut shop = Shop::open(&self.needs, &self.source, &self.dir)?;
-        self.kill_until_settled(fleet, &mut shop)?;
+        if let Err(error) = self.kill_until_settled(fleet, &mut shop) {
+            // What is wrong already may tell why.
+            let wrongs = self.judge_effects().map_or_else(
+                |error| format!("the effects cannot be judged: {error}"),
+                |verdict| list(&verdict.wrongs),
+            );
+            return Err(format!("{error}\n  {wrongs}").into());
+        }
         let settled_s = began.elapsed().as_secs_f64();
         self.await_quiet(fleet)?;
         fleet.drain()?;
@@ -125,16 +132,11 @@ impl World {
         if wrongs.is_empty() {
             return Ok(());
         }
-        let shown = wrongs
-            .iter()
-            .take(SHOWN_MAX)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join("\n  ");
         Err(format!(
-            "{} wrongs, seed {}:\n  {shown}",
+            "{} wrongs, seed {}:\n  {}",
             wrongs.len(),
-            self.needs.seed
+            self.needs.seed,
+            list(&wrongs)
         )
         .into())
     }
@@ -372,6 +374,12 @@ fn make_topics(orders: &Orders<'_>) -> Result<(), CrashError> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("`topics apply` ended with {}: {said}", output.status).into())
+}
+
+/// The first few, a line each.
+fn list<T: ToString>(wrongs: &[T]) -> String {
+    let first = wrongs.iter().take(SHOWN_MAX).map(ToString::to_string);
+    first.collect::<Vec<_>>().join("\n  ")
 }
 
 /// What the run tells goes to the test's own output.

@@ -40,7 +40,10 @@ impl Waiting {
 
     /// Tells a waiting revocation that a shard is let go.
     pub(super) fn let_go(&self, shard: ShardId) {
-        if let Some(waiter) = self.waiters().ends.remove(&shard) {
+        let mut waiters = self.waiters();
+        // An assignment that came while draining has no begin to wait for.
+        waiters.starts.remove(&shard);
+        if let Some(waiter) = waiters.ends.remove(&shard) {
             // A revocation that waits no longer has gone on by itself.
             let _ = waiter.send(shard);
         }

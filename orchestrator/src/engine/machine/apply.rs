@@ -293,7 +293,7 @@ impl Machine {
     }
 
     fn encode_letter(&self, letter: DeadLetter) -> Option<(DeadLetter, Vec<u8>)> {
-        match self.codec.encode_dead_letter(&letter) {
+        match self.journal_codec.encode_dead_letter(&letter) {
             Ok(entry) => Some((letter, entry)),
             // Kafka carried the record, so it is within a message's limit; only the frame is not.
             Err(_) => {
@@ -304,7 +304,7 @@ impl Machine {
                     detail,
                     ..letter
                 };
-                let entry = self.codec.encode_dead_letter(&smaller).ok()?;
+                let entry = self.journal_codec.encode_dead_letter(&smaller).ok()?;
                 Some((smaller, entry))
             }
         }

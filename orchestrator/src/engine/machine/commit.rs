@@ -239,8 +239,9 @@ impl Machine {
         let last = earlier().last().map(|row| row.seq);
         let mut records = Vec::new();
         for row in earlier() {
-            let of_row = self.names.of_row(&self.codec, row, self.config.partitions);
-            records.extend(of_row);
+            let codecs = (&self.codec, &self.journal_codec);
+            let partitions = self.config.partitions;
+            records.extend(self.names.of_row(codecs, row, partitions));
         }
         if let Some(last) = last {
             let batch = self.publishing.begin(vec![(id, epoch, last)]);

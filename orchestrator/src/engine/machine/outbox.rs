@@ -166,13 +166,13 @@ impl Names {
     /// publish it when it takes over.
     pub(super) fn of_row(
         &self,
-        codec: &Codec,
+        (codec, journal_codec): (&Codec, &Codec),
         row: &JournalRow,
         partitions: i32,
     ) -> Vec<OutgoingRecord> {
         match row.kind {
             JournalKind::Transition => {
-                let Ok(entry) = codec.decode_journal_entry(&row.entry) else {
+                let Ok(entry) = journal_codec.decode_journal_entry(&row.entry) else {
                     return Vec::new();
                 };
                 let Ok(body) = Entry::read_body(&entry.body) else {
@@ -190,11 +190,11 @@ impl Names {
                 records.push(self.transition(row, trace));
                 records
             }
-            JournalKind::DeadLetter => match codec.decode_dead_letter(&row.entry) {
+            JournalKind::DeadLetter => match journal_codec.decode_dead_letter(&row.entry) {
                 Ok(letter) => vec![self.dead_letter(&letter, row.entry.clone())],
                 Err(_) => Vec::new(),
             },
-            JournalKind::Forward => match codec.decode_dead_letter(&row.entry) {
+            JournalKind::Forward => match journal_codec.decode_dead_letter(&row.entry) {
                 Ok(letter) => {
                     let key = letter.key.clone().unwrap_or_default();
                     vec![self.forward(letter, wire::partition_of(&key, partitions))]

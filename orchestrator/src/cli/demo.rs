@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::time::Instant;
 
-use backstitch_broker::embedded::EmbeddedConfig;
 use serde_json::json;
 
 use super::answer::Answer;
@@ -24,10 +23,7 @@ pub(crate) fn demo(context: &Context, args: &DemoArgs, as_json: bool) -> Result<
         let folder = config.embedded()?;
         (folder, None, config.workers.data_dir.clone())
     } else {
-        let embedded = EmbeddedConfig {
-            path: scratch.path().join("broker.db"),
-            ..config.embedded()?
-        };
+        let embedded = config.embedded_in(scratch.path())?;
         let url = format!("sqlite://{}", scratch.path().join("store.db").display());
         (embedded, Some(url), scratch.path().join("workers"))
     };
@@ -64,7 +60,7 @@ pub(crate) fn demo(context: &Context, args: &DemoArgs, as_json: bool) -> Result<
     };
     let (report, laptop) = context
         .block_on(demo::run(options, progress))
-        .map_err(|error| CliError::of(&error))?;
+        .map_err(CliError::from)?;
     let _ = writeln!(std::io::stderr());
     let answer = answer(&report, args.stay);
     if !args.stay {

@@ -4,8 +4,10 @@ use std::fmt;
 use std::process::ExitCode;
 
 use backstitch_broker::BrokerError;
+use backstitch_broker::embedded::EmbeddedError;
 
 use crate::config::{ConfigError, Unusable};
+use crate::demo::LaptopError;
 use crate::store::StoreError;
 
 /// How a command ends. The numbers are documented in `backstitch --help`.
@@ -158,6 +160,40 @@ impl From<BrokerError> for CliError {
             | BrokerError::QueueFull { .. }
             | BrokerError::Undelivered(_)
             | BrokerError::Fatal { .. } => failed,
+        }
+    }
+}
+
+impl From<EmbeddedError> for CliError {
+    fn from(error: EmbeddedError) -> Self {
+        let failed = Self::of(&error);
+        match error {
+            EmbeddedError::PortTaken { .. } => failed.with_help(
+                "`--set embedded.port=PORT` chooses another port, `--bootstrap-servers` names the brokers to use instead",
+            ),
+            EmbeddedError::InUse { .. } => {
+                failed.with_help("`--set embedded.dir=FOLDER` gives this one a file of its own")
+            }
+            EmbeddedError::NotLoopback { .. }
+            | EmbeddedError::Listen { .. }
+            | EmbeddedError::Storage { .. }
+            | EmbeddedError::Lock { .. }
+            | EmbeddedError::Layout { .. }
+            | EmbeddedError::Thread { .. } => failed,
+        }
+    }
+}
+
+impl From<LaptopError> for CliError {
+    fn from(error: LaptopError) -> Self {
+        match error {
+            LaptopError::Embedded(error) => error.into(),
+            LaptopError::Broker(error) => error.into(),
+            LaptopError::Folder { .. }
+            | LaptopError::Engine(_)
+            | LaptopError::Worker(_)
+            | LaptopError::Ledger(_)
+            | LaptopError::Unsettled { .. } => Self::of(&error),
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn serve(
     let (kafka, embedded) = match config.kafka() {
         Some(kafka) => (kafka, None),
         None => {
-            let broker = EmbeddedBroker::start(config.embedded()?).map_err(|e| CliError::of(&e))?;
+            let broker = EmbeddedBroker::start(config.embedded()?).map_err(CliError::from)?;
             let kafka = config.kafka_at(broker.bootstrap_servers());
             apply_topics(&kafka, &topics, &definitions, (&config.topics).into(), true)
                 .map_err(|error| CliError::of(&error))?;
@@ -132,7 +132,7 @@ pub(crate) fn dev(
     };
     let laptop = context
         .block_on(Laptop::start(options))
-        .map_err(|e| CliError::of(&e))?;
+        .map_err(CliError::from)?;
     say_where(&laptop);
     stay(context, laptop)
 }

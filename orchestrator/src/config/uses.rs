@@ -98,9 +98,18 @@ impl Config {
     ///
     /// [`Unusable::Folder`].
     pub fn embedded(&self) -> Result<EmbeddedConfig, Unusable> {
-        make_folder(&self.embedded.dir)?;
+        self.embedded_in(&self.embedded.dir)
+    }
+
+    /// The same in another folder.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable::Folder`].
+    pub fn embedded_in(&self, folder: &Path) -> Result<EmbeddedConfig, Unusable> {
+        make_folder(folder)?;
         Ok(EmbeddedConfig {
-            path: self.embedded.dir.join("broker.db"),
+            path: folder.join("broker.db"),
             listen: ([127, 0, 0, 1], self.embedded.port).into(),
             ..EmbeddedConfig::default()
         })

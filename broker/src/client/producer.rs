@@ -25,8 +25,9 @@ use super::wait::{Slot, lock};
 const QUEUE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often it looks again. The library has no signal for room.
 const QUEUE_LOOK: Duration = Duration::from_millis(1);
-/// How long a poll serves deliveries before it looks whether to stop.
-const POLL: Duration = Duration::from_millis(100);
+/// How long a poll serves deliveries before it looks whether to stop. The binding spins through the last millisecond of each
+/// poll, so a short one costs an idle process: 100 ms were 1 % of a core for each producer.
+const POLL: Duration = Duration::from_millis(500);
 /// How long [`Producer::send_one`] waits for the acknowledgement.
 const ONE_WAIT_MAX: Duration = Duration::from_secs(30);
 

@@ -55,6 +55,8 @@ impl Waiting {
 pub(super) struct Ear {
     pub(super) events: Sender<Event>,
     pub(super) waiting: Waiting,
+    /// Told once why this consumer cannot go on.
+    pub(super) ended: Sender<String>,
 }
 
 impl ConsumerHandler for Ear {
@@ -118,10 +120,22 @@ impl ConsumerHandler for Ear {
     }
 
     fn failed(&mut self, error: ConsumerError) {
-        if matches!(error, ConsumerError::Fatal { .. }) {
-            self.tell(Event::Failed(error.to_string()));
-        } else {
-            tracing::warn!(%error, "the inbox consumer");
+        match error {
+            // Fenced by another of its name, or by its own past after an outage: a new one joins.
+            ConsumerError::Fatal { .. } => {
+                // Nobody waits for it while the engine drains.
+                let _ = self.ended.send(error.to_string());
+            }
+            ConsumerError::NoOffset { .. } => {
+                tracing::error!(
+                    %error,
+                    "records of the inbox are gone that were not read yet; its shard stands still"
+                );
+            }
+            ConsumerError::Transient { .. }
+            | ConsumerError::Commit { .. }
+            | ConsumerError::Control { .. }
+            | ConsumerError::Denied { .. } => tracing::warn!(%error, "the inbox consumer"),
         }
     }
 }

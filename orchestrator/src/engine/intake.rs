@@ -34,10 +34,6 @@ pub struct IntakeCounters {
     pub dead_letters: AtomicU64,
 }
 
-/// Why an intake has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ended(pub(super) String);
-
 /// A running intake. Dropping it stops it.
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -58,7 +54,7 @@ pub(super) struct IntakeParts {
 
 impl Intake {
     /// Starts reading the source topics. When it cannot go on, it says so once through `ended`.
-    pub(super) fn start(parts: IntakeParts, ended: Sender<Ended>) -> Result<Self, BrokerError> {
+    pub(super) fn start(parts: IntakeParts, ended: Sender<String>) -> Result<Self, BrokerError> {
         let sent: Arc<Mutex<Sent>> = Arc::default();
         let producer = {
             let (sent, ended) = (Arc::clone(&sent), ended.clone());
@@ -108,12 +104,12 @@ fn lock(sent: &Mutex<Sent>) -> std::sync::MutexGuard<'_, Sent> {
     sent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn acknowledge(sent: &Mutex<Sent>, ended: &Sender<Ended>, done: &BatchDone) {
+fn acknowledge(sent: &Mutex<Sent>, ended: &Sender<String>, done: &BatchDone) {
     if let Err(error) = &done.result
         && (error.fatal || error.failed_count > error.refused.len())
     {
         // Nothing of it is committed: the next intake reads it again.
-        let _ = ended.send(Ended(error.to_string()));
+        let _ = ended.send(error.to_string());
         return;
     }
     let mut sent = lock(sent);
@@ -139,7 +135,7 @@ struct Reader {
     names: Names,
     producer: Producer,
     sent: Arc<Mutex<Sent>>,
-    ended: Sender<Ended>,
+    ended: Sender<String>,
 }
 
 impl ConsumerHandler for Reader {
@@ -156,7 +152,7 @@ impl ConsumerHandler for Reader {
         for record in &records {
             if let Err(reason) = self.read(record, now, &mut out) {
                 // Nothing after this record is committed: the next intake begins with it.
-                let _ = self.ended.send(Ended(reason));
+                let _ = self.ended.send(reason);
                 break;
             }
             let partition = TopicPartition::new(Arc::clone(&record.topic), record.partition);
@@ -174,13 +170,13 @@ impl ConsumerHandler for Reader {
             id
         };
         if let Err(error) = self.producer.send(id, out) {
-            let _ = self.ended.send(Ended(error.to_string()));
+            let _ = self.ended.send(error.to_string());
         }
     }
 
     fn failed(&mut self, error: ConsumerError) {
         if matches!(error, ConsumerError::Fatal { .. }) {
-            let _ = self.ended.send(Ended(error.to_string()));
+            let _ = self.ended.send(error.to_string());
         } else {
             tracing::warn!(%error, "the intake's consumer");
         }

@@ -13,6 +13,7 @@
 //! | `hearing.rs` | the inbox consumer's ear |
 //! | `asking.rs` | the tasks that speak to the store |
 //! | `saying.rs` | the thread that hands records to the producer |
+//! | `keeping.rs` | another consumer in the place of one that has ended |
 //! | `intake.rs` | from source topics to the inbox |
 //! | `topics.rs` | the topics that all this lives on |
 //! | `matching.rs` | which sagas a source record starts |
@@ -21,6 +22,7 @@ mod asking;
 pub mod book;
 mod hearing;
 mod intake;
+mod keeping;
 pub mod machine;
 mod matching;
 mod run;

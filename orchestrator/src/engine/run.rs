@@ -1,8 +1,8 @@
 //! An orchestrator: the machine, its shells and the intake, in one process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use backstitch_schemas::{Codec, EventSchemas, wire};
 use super::Book;
 use super::asking::Asking;
 use super::hearing::{Ear, Waiting};
-use super::intake::{Ended, Intake, IntakeCounters, IntakeParts};
+use super::intake::{Intake, IntakeCounters, IntakeParts};
+use super::keeping::{Kept, keep};
 use super::machine::{Counters, Input, JOURNAL_BYTES_MAX, Machine, MachineConfig, message_limits};
 use super::matching::Matcher;
 use super::now_ms;
@@ -22,9 +23,6 @@ use super::topics::check_topics;
 use super::turning::{End, Event, Shared, Turning};
 use crate::store::{DefinitionRow, Store, StoreError};
 use crate::telemetry::SpanSink;
-
-/// How long an ended intake waits before it starts again.
-const INTAKE_WAIT: Duration = Duration::from_millis(500);
 
 /// How long a drain may take.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -84,8 +82,8 @@ pub enum EngineError {
 pub struct Orchestrator {
     events: Sender<Event>,
     turning: Option<JoinHandle<End>>,
-    consumer: Option<Consumer>,
-    intake: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+    hearing: Option<Kept>,
+    intake: Option<Kept>,
     shared: Shared,
     requests: Arc<AtomicU64>,
     intake_counters: Arc<IntakeCounters>,
@@ -183,13 +181,24 @@ impl Orchestrator {
         let mut options = config.options(group, vec![config.topics.inbox()]);
         // The offset comes from the store; if the broker no longer has it, that is to be seen.
         options.offset_reset = OffsetReset::Error;
-        let ear = Ear {
-            events: events.clone(),
-            waiting,
+        let hearing = {
+            let (kafka, told, deaf) = (config.kafka.clone(), events.clone(), events.clone());
+            let join = move |ended| {
+                let ear = Ear {
+                    events: told.clone(),
+                    waiting: waiting.clone(),
+                    ended,
+                };
+                let consumer = Consumer::start(&kafka, options.clone(), ear)?;
+                // Nobody listens any more once the engine has ended.
+                let _ = told.send(Event::Consuming(consumer.control()));
+                Ok(consumer)
+            };
+            keep("inbox consumer", join, move || {
+                let _ = deaf.send(Event::Deaf);
+            })
+            .map_err(ended)?
         };
-        let consumer = Consumer::start(&config.kafka, options, ear)?;
-        // The engine's thread ends only by a drain or a failure, which `ended` and `drain` show.
-        let _ = events.send(Event::Consuming(consumer.control()));
 
         let intake_counters = Arc::new(IntakeCounters::default());
         let matcher = Matcher::new(current, config.schemas.clone());
@@ -204,14 +213,16 @@ impl Orchestrator {
                 matcher,
                 counters: Arc::clone(&intake_counters),
             };
-            Some(keep_taking_in(parts)?)
+            // Its producer may have lost a record: only reading again from the committed offset is exact.
+            let start = move |ended| Intake::start(parts.clone(), ended);
+            Some(keep("intake", start, || {}).map_err(ended)?)
         } else {
             None
         };
         Ok(Self {
             events,
             turning: Some(turning),
-            consumer: Some(consumer),
+            hearing: Some(hearing),
             intake,
             shared,
             requests,
@@ -246,8 +257,7 @@ impl Orchestrator {
 
     /// Whether it has ended by itself, so that the process should start again.
     pub fn has_ended(&self) -> bool {
-        let consumes = self.consumer.as_ref().is_some_and(Consumer::is_running);
-        !consumes || self.turning.as_ref().is_none_or(JoinHandle::is_finished)
+        self.turning.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Stops reading, finishes what runs, publishes, releases the shards and leaves the group.
@@ -257,12 +267,7 @@ impl Orchestrator {
     ///
     /// [`EngineError::Ended`] if it had ended by itself.
     pub fn drain(mut self) -> Result<Counters, EngineError> {
-        if let Some((stop, thread)) = self.intake.take() {
-            stop.store(true, Ordering::Relaxed);
-            if thread.join().is_err() {
-                tracing::error!("the intake has panicked");
-            }
-        }
+        self.intake = None;
         // A thread that has ended already answers at once.
         let _ = self.events.send(Event::Input(Input::Drain));
         let turning = self.turning.take();
@@ -273,9 +278,7 @@ impl Orchestrator {
             std::thread::sleep(Duration::from_millis(5));
         }
         let counters = self.counters();
-        if let Some(consumer) = self.consumer.take() {
-            consumer.stop();
-        }
+        self.hearing = None;
         match turning {
             Some(thread) if thread.is_finished() => match thread.join() {
                 Ok(End::Drained) => Ok(counters),
@@ -295,18 +298,14 @@ impl Drop for Orchestrator {
     /// Ends it as it stands, like a crash: nothing is finished or given up, and the next owner takes over.
     /// After [`drain`](Self::drain) there is nothing left to end.
     fn drop(&mut self) {
-        if let Some((stop, thread)) = self.intake.take() {
-            stop.store(true, Ordering::Relaxed);
-            // It has logged why, if it panicked.
-            let _ = thread.join();
-        }
+        self.intake = None;
         let dropped = "it was dropped without a drain".to_owned();
         let _ = self.events.send(Event::Failed(dropped));
         // Its thread ends first: a revocation would wait for it in vain.
         if let Some(turning) = self.turning.take() {
             let _ = turning.join();
         }
-        self.consumer = None;
+        self.hearing = None;
     }
 }
 
@@ -341,42 +340,4 @@ async fn remember(store: &dyn Store, definitions: Vec<Definition>) -> Result<Boo
         book.publish(definition);
     }
     Ok(book)
-}
-
-/// Runs an intake, and another one after it if it ends: its producer may have lost a record, and
-/// only reading again from the committed offset is exact.
-fn keep_taking_in(parts: IntakeParts) -> Result<(Arc<AtomicBool>, JoinHandle<()>), EngineError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stop);
-    let thread = std::thread::Builder::new()
-        .name("intake".to_owned())
-        .spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                let (ended, has_ended) = channel::<Ended>();
-                let running = Intake::start(parts.clone(), ended);
-                match &running {
-                    Ok(_) => {}
-                    Err(error) => {
-                        let error = error as &dyn std::error::Error;
-                        tracing::error!(error, "the intake cannot start; it is tried again");
-                    }
-                }
-                while running.is_ok() && !stopped.load(Ordering::Relaxed) {
-                    match has_ended.recv_timeout(Duration::from_millis(100)) {
-                        Ok(Ended(reason)) => {
-                            tracing::warn!(reason, "the intake starts again");
-                            break;
-                        }
-                        Err(RecvTimeoutError::Timeout) => {}
-                        Err(RecvTimeoutError::Disconnected) => break,
-                    }
-                }
-                drop(running);
-                if !stopped.load(Ordering::Relaxed) {
-                    std::thread::sleep(INTAKE_WAIT);
-                }
-            }
-        })
-        .map_err(ended)?;
-    Ok((stop, thread))
 }

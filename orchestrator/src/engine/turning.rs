@@ -31,6 +31,8 @@ pub(super) enum Event {
     ProducerRebuilt(u64),
     /// Whoever consumes can be controlled so.
     Consuming(ConsumerControl),
+    /// Nobody consumes any more: whatever was assigned is lost, until a new consumer joins.
+    Deaf,
     /// Something failed for good: the process has to start again.
     Failed(String),
 }
@@ -131,6 +133,12 @@ impl Turning {
         match event {
             Event::Input(input) => self.machine.take(input, now),
             Event::Consuming(control) => self.control = Some(control),
+            Event::Deaf => {
+                self.control = None;
+                let shards = self.machine.assigned_shards();
+                let lost = true;
+                self.machine.take(Input::Revoked { shards, lost }, now);
+            }
             Event::ProducerEnded(number) => {
                 if number == self.producer_number && !self.is_rebuilding {
                     self.is_rebuilding = true;

@@ -194,6 +194,11 @@ impl Machine {
             .collect()
     }
 
+    /// The shards that the group has given to it, held or not.
+    pub fn assigned_shards(&self) -> Vec<ShardId> {
+        self.shards.keys().copied().collect()
+    }
+
     /// Inbox offsets that are committed in the store, for the group's view of the lag.
     pub fn positions(&self) -> Vec<(ShardId, i64)> {
         self.shards

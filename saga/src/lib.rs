@@ -5,11 +5,13 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | [`contract`] | what is agreed about payloads: schemas |
 //! | [`definition`] | what a saga does: data, read from YAML, checked, named by its hash |
 //! | [`expression`] | CEL, in the two places where it may stand |
 //! | [`core`] | one run of a definition: state, ledger, messages, changes, `advance` |
 //! | [`invariant`] | S-1 … S-8 as functions |
 
+pub mod contract;
 pub mod core;
 pub mod definition;
 pub mod expression;

@@ -544,13 +544,15 @@ fn drawn_step(n: usize, pivot: Option<usize>, chance: &mut Chance) -> Step {
         3 => Undo::Nothing,
         _ => Undo::Absent,
     };
-    let how = *chance.of(&[
-        OnFailure::TurnBack,
-        OnFailure::TurnBack,
-        OnFailure::TurnBack,
-        OnFailure::Ignore,
-        OnFailure::Park,
-    ]);
+    let how = chance
+        .of(&[
+            OnFailure::TurnBack,
+            OnFailure::TurnBack,
+            OnFailure::TurnBack,
+            OnFailure::Ignore,
+            OnFailure::Park,
+        ])
+        .clone();
     let mut step = step(&format!("s{n}"))
         .undo(undo)
         .fails(how)

@@ -38,6 +38,8 @@ fn give(source: &str) -> Result<Value, String> {
             now_ms: 1_700_000_000_000,
             result: Some(&result),
             failure: None,
+            message: None,
+            locals: &[],
             vars: &vars,
         })
         .map_err(|error| error.to_string())

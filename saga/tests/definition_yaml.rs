@@ -18,7 +18,9 @@ fn read(source: &str) -> Definition {
 }
 
 fn activity(definition: &Definition, step: usize) -> &Do {
-    let Verb::Do(done) = &definition.steps[step].verb;
+    let Verb::Do(done) = &definition.steps[step].verb else {
+        panic!("step {step} asks no worker")
+    };
     done
 }
 
@@ -56,10 +58,10 @@ fn the_order_definition_reads_without_a_warning() {
             panic!("step {step} is undone by another activity");
         };
         assert_eq!(undo.activity, other);
-        assert_eq!(undo.timeout_ms, 5_000);
+        assert_eq!(undo.timeout.reply_ms, 5_000);
         assert!(!activity(&order, step).pivot);
     }
-    assert_eq!(activity(&order, 3).timeout_ms, 5_000);
+    assert_eq!(activity(&order, 3).timeout.reply_ms, 5_000);
     assert_eq!(activity(&order, 3).retry, Retry::default());
 }
 
@@ -115,9 +117,9 @@ steps:
         jitter_percent: 5,
         ..Retry::default()
     };
-    assert_eq!(activity(&definition, 0).timeout_ms, 7_000);
+    assert_eq!(activity(&definition, 0).timeout.reply_ms, 7_000);
     assert_eq!(activity(&definition, 0).retry, defaults);
-    assert_eq!(activity(&definition, 1).timeout_ms, 200);
+    assert_eq!(activity(&definition, 1).timeout.reply_ms, 200);
     assert_eq!(
         activity(&definition, 1).retry,
         Retry {
@@ -132,11 +134,11 @@ steps:
     let Undo::Other(undo) = &activity(&definition, 1).undo else {
         panic!("b is undone by c");
     };
-    assert_eq!(undo.timeout_ms, 259_200_000);
+    assert_eq!(undo.timeout.reply_ms, 259_200_000);
     assert_eq!(undo.retry, defaults);
 
     let bare = read("saga: s\nsteps: [{ do: a, undo: yes }]");
-    assert_eq!(activity(&bare, 0).timeout_ms, 30_000);
+    assert_eq!(activity(&bare, 0).timeout.reply_ms, 30_000);
     assert_eq!(activity(&bare, 0).retry, Retry::default());
     assert_eq!(activity(&bare, 0).with, Template::empty());
 }
@@ -164,7 +166,7 @@ steps:
     );
     assert_eq!(definition.start[0].topic, "shop.orders.v1");
     assert_eq!(
-        definition.input.as_deref(),
+        definition.input.as_ref().map(|file| file.path.as_str()),
         Some("schemas/order_placed.avsc")
     );
     assert_eq!(definition.steps[0].id, "checked");
@@ -881,7 +883,9 @@ fn a_definition_can_be_built_and_checked_without_a_text() {
     assert_eq!(checked.hash, hash);
     assert_eq!(warnings, []);
 
-    let Verb::Do(first) = &mut built.steps[0].verb;
+    let Verb::Do(first) = &mut built.steps[0].verb else {
+        panic!("it asks no worker")
+    };
     first.undo = Undo::Absent;
     let found = built.checked().unwrap_err();
     assert_eq!((found[0].code, found[0].line), ("BS0207", 0));

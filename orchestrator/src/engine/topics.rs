@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use backstitch_broker::{Admin, KafkaConfig, NewTopicSpec, TopicOutcome};
 use backstitch_saga::Definition;
-use backstitch_saga::definition::{Undo, Verb};
+use backstitch_saga::definition::{Undo, Verb, walk};
 use backstitch_schemas::wire;
 
 use super::EngineError;
@@ -60,13 +60,27 @@ pub fn topics_needed<'d>(
     let mut sources = BTreeSet::new();
     for definition in definitions {
         sources.extend(definition.start.iter().map(|rule| rule.topic.clone()));
-        for step in &definition.steps {
-            let Verb::Do(work) = &step.verb;
-            activities.insert(work.activity.clone());
-            if let Undo::Other(other) = &work.undo {
-                activities.insert(other.activity.clone());
+        walk(&definition.steps, &mut |step| match &step.verb {
+            Verb::Do(work) => {
+                activities.insert(work.activity.clone());
+                if let Undo::Other(other) = &work.undo {
+                    activities.insert(other.activity.clone());
+                }
             }
-        }
+            Verb::Wait(wait) => {
+                sources.insert(wait.topic.clone());
+            }
+            Verb::Parallel(_)
+            | Verb::Choose(_)
+            | Verb::Each(_)
+            | Verb::Repeat(_)
+            | Verb::Sleep(_)
+            | Verb::Run(_)
+            | Verb::Approve(_)
+            | Verb::Set(_)
+            | Verb::Fail(_)
+            | Verb::End(_) => {}
+        });
     }
     own.extend(activities.iter().map(|activity| topics.commands(activity)));
     TopicNames {

@@ -143,7 +143,7 @@ impl<'d> Turn<'d> {
                 }
             }
         }
-        let Verb::Do(work) = &step.verb;
+        let Verb::Do(work) = &step.verb else { todo!() };
         match self.fill(&work.with, None) {
             Ok(input) => {
                 let occurrence = self.fresh_occurrence(&step.id);
@@ -161,7 +161,7 @@ impl<'d> Turn<'d> {
         let Some(&Part::Do(index)) = self.saga.root.at(place) else {
             unreachable!("a step that was entered is a part of the tree");
         };
-        let Verb::Do(work) = &step.verb;
+        let Verb::Do(work) = &step.verb else { todo!() };
         let line = &self.saga.lines[index];
         match line.status {
             LineStatus::InFlight
@@ -186,10 +186,10 @@ impl<'d> Turn<'d> {
         let line = &self.saga.lines[index];
         let occurrence = line.occurrence.clone();
         let failure = line.failure.clone().unwrap_or_else(Failure::unanswered);
-        let why = match (step.on_failure, self.may_turn_back()) {
+        let why = match (&step.on_failure, self.may_turn_back()) {
             (OnFailure::Park, _) => "it is declared `on_failure: park`",
-            (OnFailure::TurnBack | OnFailure::Ignore, Err(reason)) => reason,
-            (OnFailure::TurnBack | OnFailure::Ignore, Ok(())) => {
+            (OnFailure::TurnBack | OnFailure::Ignore | OnFailure::Steps(_), Err(reason)) => reason,
+            (OnFailure::TurnBack | OnFailure::Ignore | OnFailure::Steps(_), Ok(())) => {
                 return Forth::Failed {
                     occurrence,
                     failure,
@@ -283,7 +283,7 @@ impl<'d> Turn<'d> {
             undo_round: None,
             input,
             output: None,
-            due_ms: self.after(work.timeout_ms),
+            due_ms: self.after(work.timeout.reply_ms),
         })));
     }
 
@@ -319,7 +319,7 @@ impl<'d> Turn<'d> {
             undo_round: None,
             input: line.input.clone(),
             output: None,
-            due_ms: self.after(work.timeout_ms),
+            due_ms: self.after(work.timeout.reply_ms),
         };
         self.emit(Change::Requested(Box::new(request)));
     }
@@ -331,7 +331,7 @@ impl<'d> Turn<'d> {
         let (place, input, id) = (line.place.clone(), line.input.clone(), line.step.clone());
         let definition = self.definition;
         let step = find(&definition.steps, &place);
-        let Verb::Do(work) = &step.verb;
+        let Verb::Do(work) = &step.verb else { todo!() };
         let occurrence = self.fresh_occurrence(&id);
         self.ask(step, work, &place, occurrence, input);
     }
@@ -344,12 +344,16 @@ impl<'d> Turn<'d> {
             // Evaluated once: what is asked for under one key is the same each time (S-4).
             Undo::Other(other) if !is_first => {
                 let input = line.undo_input.as_ref().unwrap_or(&line.input);
-                (other.activity.clone(), input.clone(), other.timeout_ms)
+                (
+                    other.activity.clone(),
+                    input.clone(),
+                    other.timeout.reply_ms,
+                )
             }
             Undo::Other(other) => {
                 let result = line.output.clone();
                 match self.fill(&other.with, result.as_ref()) {
-                    Ok(input) => (other.activity.clone(), input, other.timeout_ms),
+                    Ok(input) => (other.activity.clone(), input, other.timeout.reply_ms),
                     Err(error) => {
                         let reason = format!(
                             "`undo.with` of step `{}` cannot be evaluated: {error}",
@@ -359,9 +363,11 @@ impl<'d> Turn<'d> {
                     }
                 }
             }
-            Undo::Same | Undo::Nothing | Undo::Absent => {
-                (work.activity.clone(), line.input.clone(), work.timeout_ms)
-            }
+            Undo::Same | Undo::Nothing | Undo::Absent => (
+                work.activity.clone(),
+                line.input.clone(),
+                work.timeout.reply_ms,
+            ),
         };
         let was_refused = line.status == LineStatus::Stuck
             && line
@@ -465,14 +471,16 @@ impl<'d> Turn<'d> {
         let work = self.work_of(index);
         let going_back = self.saga.lines[index].status.awaits() == Some(Direction::Undo);
         let timeout_ms = match &work.undo {
-            Undo::Other(other) if going_back => other.timeout_ms,
-            Undo::Other(_) | Undo::Same | Undo::Nothing | Undo::Absent => work.timeout_ms,
+            Undo::Other(other) if going_back => other.timeout.reply_ms,
+            Undo::Other(_) | Undo::Same | Undo::Nothing | Undo::Absent => work.timeout.reply_ms,
         };
         i64::try_from(timeout_ms).unwrap_or(i64::MAX)
     }
 
     pub(super) fn on_failure_of(&self, index: usize) -> OnFailure {
-        find(&self.definition.steps, &self.saga.lines[index].place).on_failure
+        find(&self.definition.steps, &self.saga.lines[index].place)
+            .on_failure
+            .clone()
     }
 
     /// Whether to go on would only set the saga aside at this line again.
@@ -485,7 +493,7 @@ impl<'d> Turn<'d> {
             && self.saga.course == Course::Forward
             && self.is_running(index)
             && match self.on_failure_of(index) {
-                OnFailure::Ignore => false,
+                OnFailure::Ignore | OnFailure::Steps(_) => false,
                 OnFailure::Park => true,
                 OnFailure::TurnBack => self.may_turn_back().is_err(),
             }
@@ -511,7 +519,10 @@ impl<'d> Turn<'d> {
 
     /// What the step of a line asks for. It lives as long as the definition.
     fn work_of(&self, index: usize) -> &'d Do {
-        let Verb::Do(work) = &find(&self.definition.steps, &self.saga.lines[index].place).verb;
+        let Verb::Do(work) = &find(&self.definition.steps, &self.saga.lines[index].place).verb
+        else {
+            todo!()
+        };
         work
     }
 
@@ -554,6 +565,8 @@ impl<'d> Turn<'d> {
             now_ms: self.at_ms,
             result: Some(result.map_or(&Value::Null, Payload::value)),
             failure: None,
+            message: None,
+            locals: &[],
             vars: &BTreeMap::new(),
         })
     }

@@ -62,7 +62,7 @@ impl Checker<'_> {
             self.name(&format!("tags.{name}#"), refuse_snake(name));
         }
         for (n, step) in definition.steps.iter().enumerate() {
-            let Verb::Do(done) = &step.verb;
+            let Verb::Do(done) = &step.verb else { continue };
             let place = format!("steps[{n}].do");
             let refused = refuse_kebab(&done.activity);
             // An id that follows from a bad activity would be the same news twice.
@@ -134,20 +134,21 @@ impl Checker<'_> {
         self.positive(definition.deadline_ms, "", "deadline", "a deadline");
         for (n, step) in definition.steps.iter().enumerate() {
             let Verb::Do(Do {
-                timeout_ms,
+                timeout,
                 retry,
                 undo,
                 ..
-            }) = &step.verb;
+            }) = &step.verb
+            else {
+                continue;
+            };
             let place = format!("steps[{n}].");
-            self.positive(Some(*timeout_ms), &place, "timeout", "a timeout");
+            self.positive(Some(timeout.reply_ms), &place, "timeout", "a timeout");
             self.retry(retry, &place);
             if let Undo::Other(other) = undo {
-                let OtherUndo {
-                    timeout_ms, retry, ..
-                } = other.as_ref();
+                let OtherUndo { timeout, retry, .. } = other.as_ref();
                 let place = format!("steps[{n}].undo.");
-                self.positive(Some(*timeout_ms), &place, "timeout", "a timeout");
+                self.positive(Some(timeout.reply_ms), &place, "timeout", "a timeout");
                 self.retry(retry, &place);
             }
         }
@@ -220,7 +221,7 @@ impl Checker<'_> {
             self.found.push(diagnostic);
         }
         for (n, step) in steps.iter().enumerate() {
-            let Verb::Do(done) = &step.verb;
+            let Verb::Do(done) = &step.verb else { continue };
             if done.undo != Undo::Absent || first.is_some_and(|first| n >= first) {
                 continue;
             }
@@ -292,7 +293,7 @@ impl Checker<'_> {
             }
         }
         for (n, step) in definition.steps.iter().enumerate() {
-            let Verb::Do(done) = &step.verb;
+            let Verb::Do(done) = &step.verb else { continue };
             let before = Seen {
                 key: true,
                 steps: n,
@@ -382,9 +383,14 @@ impl Checker<'_> {
             .paths()
             .filter_map(|path| match path.root() {
                 Root::Step(id) => Some(id.as_str()),
-                Root::Event | Root::Key | Root::Vars | Root::Now | Root::Result | Root::Failure => {
-                    None
-                }
+                Root::Event
+                | Root::Key
+                | Root::Vars
+                | Root::Now
+                | Root::Result
+                | Root::Failure
+                | Root::Message
+                | Root::Local(_) => None,
             })
             .collect();
         if seen.key {

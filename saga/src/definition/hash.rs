@@ -56,6 +56,8 @@ fn canonical(definition: &Definition) -> Value {
         name,
         hash: _,
         source: _,
+        files: _,
+        activities: _,
         start,
         input,
         tags,
@@ -67,7 +69,7 @@ fn canonical(definition: &Definition) -> Value {
         "format": FORMAT,
         "saga": name,
         "start": start.iter().map(start_rule).collect::<Vec<_>>(),
-        "input": input,
+        "input": input.as_ref().map(|file| &file.path),
         "tags": tags.iter().map(|(name, tag)| (name.clone(), template(tag))).collect::<serde_json::Map<_, _>>(),
         "deadline_ms": deadline_ms,
         "steps": steps.iter().map(step).collect::<Vec<_>>(),
@@ -88,6 +90,8 @@ fn step(
         id,
         when,
         on_failure,
+        on_timeout: _,
+        on_refused: _,
         verb,
     }: &Step,
 ) -> Value {
@@ -95,9 +99,11 @@ fn step(
         OnFailure::TurnBack => "turn_back",
         OnFailure::Ignore => "ignore",
         OnFailure::Park => "park",
+        OnFailure::Steps(_) => "steps",
     };
     let verb = match verb {
         Verb::Do(done) => json!({ "do": activity(done) }),
+        _ => json!(null),
     };
     json!({
         "id": id,
@@ -112,7 +118,7 @@ fn activity(
         activity,
         with,
         undo,
-        timeout_ms,
+        timeout,
         retry,
         pivot,
     }: &Do,
@@ -125,13 +131,13 @@ fn activity(
             let OtherUndo {
                 activity,
                 with,
-                timeout_ms,
+                timeout,
                 retry,
             } = other.as_ref();
             json!({
                 "do": activity,
                 "with": template(with),
-                "timeout_ms": timeout_ms,
+                "timeout_ms": timeout.reply_ms,
                 "retry": retrying(retry),
             })
         }
@@ -140,7 +146,7 @@ fn activity(
         "activity": activity,
         "with": template(with),
         "undo": undo,
-        "timeout_ms": timeout_ms,
+        "timeout_ms": timeout.reply_ms,
         "retry": retrying(retry),
         "pivot": pivot,
     })

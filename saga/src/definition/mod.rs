@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `model.rs` | the structure, whichever way it was written |
+//! | `blocks.rs` | the sequences inside a step |
 //! | `yaml.rs` | reading and checking a text |
 //! | `node.rs` | YAML as a tree that knows where everything stands |
 //! | `read.rs`, `parts.rs` | from that tree to the structure, and its small parts |
@@ -12,6 +13,7 @@
 //! | `diagnostic.rs`, `place.rs` | what is wrong, and where |
 //! | `codes.rs` | what each code of a diagnostic means |
 
+mod blocks;
 mod check;
 mod codes;
 mod diagnostic;
@@ -26,6 +28,7 @@ mod yaml;
 
 pub mod limits;
 
+pub use blocks::{Block, ON_FAILURE, ON_REFUSED, ON_TIMEOUT, Slot, step_at, walk};
 pub use codes::{CODES, Code, explain};
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::*;

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::Diagnostic;
 use super::limits::{START_RULES_MAX, STEPS_MAX};
-use super::model::{Definition, Do, OnFailure, OtherUndo, Retry, StartRule, Step, Undo, Verb};
+use super::model::{
+    Definition, Do, OnFailure, OtherUndo, Retry, SchemaFile, StartRule, Step, Timeout, Undo, Verb,
+};
 use super::node::{Node, Yaml};
 use super::parts::Fields;
 use super::place::{Places, Span};
@@ -97,8 +99,10 @@ impl Reader<'_> {
             name: String::new(),
             hash: String::new(),
             source: String::new(),
+            files: BTreeMap::new(),
             start: Vec::new(),
             input: None,
+            activities: BTreeMap::new(),
             tags: BTreeMap::new(),
             deadline_ms: None,
             steps: Vec::new(),
@@ -123,7 +127,8 @@ impl Reader<'_> {
         }
         definition.input = fields
             .get("input")
-            .and_then(|node| self.text(node, "input", "`input`, the path of a schema,"));
+            .and_then(|node| self.text(node, "input", "`input`, the path of a schema,"))
+            .map(|path| SchemaFile { path, schema: None });
         definition.deadline_ms = fields
             .get("deadline")
             .and_then(|node| self.duration(node, "deadline"));
@@ -308,6 +313,8 @@ impl Reader<'_> {
             id: id?,
             when: when.flatten(),
             on_failure,
+            on_timeout: None,
+            on_refused: None,
             verb: Verb::Do(done?),
         })
     }
@@ -329,7 +336,7 @@ impl Reader<'_> {
         Some(Do {
             with,
             undo,
-            timeout_ms: self.timeout_of(fields, place),
+            timeout: Timeout::of_reply(self.timeout_of(fields, place)),
             retry: self.retry_of(fields, place),
             pivot,
             activity: activity?,
@@ -380,13 +387,13 @@ impl Reader<'_> {
             Some(node) => self.template(node, &format!("{place}.with")),
             None => Template::empty(),
         };
-        let timeout_ms = self.timeout_of(&fields, place);
+        let timeout = Timeout::of_reply(self.timeout_of(&fields, place));
         let retry = self.retry_of(&fields, place);
         match activity {
             Some(activity) => Undo::Other(Box::new(OtherUndo {
                 activity,
                 with,
-                timeout_ms,
+                timeout,
                 retry,
             })),
             None => Undo::Absent,

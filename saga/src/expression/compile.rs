@@ -160,7 +160,7 @@ fn compile(source: &str) -> Result<Compiled, ExpressionError> {
         .map_err(|errors| syntax_error(source, &errors))?;
     refuse_deep(&tree)?;
     let mut references = BTreeSet::new();
-    if let Some((root, path)) = fixed_path(&tree)? {
+    if let Some((root, path)) = fixed_path(&tree, &[])? {
         references.insert(root);
         return Ok(Compiled {
             source: source.to_owned(),
@@ -268,8 +268,12 @@ fn no_messages() -> ExpressionError {
     ExpressionError::new("there are no named types to build; write a map, `{\"name\": value}`")
 }
 
-/// A chain of fields and fixed indexes on a name that is in scope. The name is given too.
-fn fixed_path(expr: &IdedExpr) -> Result<Option<(String, Path)>, ExpressionError> {
+/// A chain of fields and fixed indexes on a name that is not one of `bound`, the variables of the
+/// comprehensions around. The name is given too.
+fn fixed_path(
+    expr: &IdedExpr,
+    bound: &[String],
+) -> Result<Option<(String, Path)>, ExpressionError> {
     let mut segments = Vec::new();
     let mut optional = Vec::new();
     let mut at = expr;
@@ -331,7 +335,12 @@ fn fixed_path(expr: &IdedExpr) -> Result<Option<(String, Path)>, ExpressionError
                 Segment::Index(_) => return Err(bare_steps()),
             }
         }
-        _ => return Ok(None),
+        "message" => Root::Message,
+        "optional" => return Ok(None),
+        name if name.starts_with('@') || is_type(name) || bound.iter().any(|b| b == name) => {
+            return Ok(None);
+        }
+        name => Root::Local(name.to_owned()),
     };
     Ok(Some((
         name.to_owned(),
@@ -366,7 +375,7 @@ fn bare_steps() -> ExpressionError {
 fn is_root(name: &str) -> bool {
     matches!(
         name,
-        "event" | "key" | "steps" | "vars" | "now" | "result" | "failure"
+        "event" | "key" | "steps" | "vars" | "now" | "result" | "failure" | "message"
     )
 }
 
@@ -438,7 +447,7 @@ struct Binder {
 
 impl Binder {
     fn bind(&mut self, node: &mut IdedExpr) -> Result<(), ExpressionError> {
-        if let Some((name, path)) = fixed_path(node)? {
+        if let Some((name, path)) = fixed_path(node, &self.bound)? {
             self.references.insert(name);
             node.expr = self.slot(path, SlotKind::Value);
             return Ok(());
@@ -555,7 +564,7 @@ impl Binder {
                 },
             )));
         }
-        Ok(fixed_path(operand)?.map(|(name, mut path)| {
+        Ok(fixed_path(operand, &self.bound)?.map(|(name, mut path)| {
             path.segments.push(Segment::Field(field.to_owned()));
             (name, path)
         }))

@@ -33,6 +33,10 @@ pub enum Root {
     Result,
     /// `failure`
     Failure,
+    /// `message`
+    Message,
+    /// A name of the definition's own: the item of an `each`, or `index`.
+    Local(String),
 }
 
 /// One stretch of a [`Path`].
@@ -73,9 +77,14 @@ impl Path {
         let Some((last, before)) = self.segments.split_last() else {
             return match &self.root {
                 Root::Step(id) => Ok(scope.steps.output(id).is_some()),
-                Root::Event | Root::Key | Root::Vars | Root::Now | Root::Result | Root::Failure => {
-                    self.root.find(scope).map(|_| true)
-                }
+                Root::Event
+                | Root::Key
+                | Root::Vars
+                | Root::Now
+                | Root::Result
+                | Root::Failure
+                | Root::Message
+                | Root::Local(_) => self.root.find(scope).map(|_| true),
             };
         };
         let holder = Self {
@@ -127,6 +136,17 @@ impl Root {
                 .failure
                 .map(Cow::Borrowed)
                 .ok_or_else(|| "`failure` is only there in `on_failure`".to_owned()),
+            Self::Message => scope
+                .message
+                .map(Cow::Borrowed)
+                .ok_or_else(|| "`message` is only there in a `wait`".to_owned()),
+            Self::Local(name) => scope
+                .locals
+                .iter()
+                .rev()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.clone())
+                .ok_or_else(|| format!("nothing is called `{name}` here")),
         }
     }
 }
@@ -141,6 +161,8 @@ impl fmt::Display for Root {
             Self::Now => f.write_str("now"),
             Self::Result => f.write_str("result"),
             Self::Failure => f.write_str("failure"),
+            Self::Message => f.write_str("message"),
+            Self::Local(name) => f.write_str(name),
         }
     }
 }

@@ -20,11 +20,24 @@ pub struct Scope<'a> {
     pub result: Option<&'a Value>,
     /// `failure`; `None` outside `on_failure`, where naming it is an error.
     pub failure: Option<&'a Value>,
+    /// `message`: the record that is matched; `None` outside a `wait`, where naming it is an error.
+    pub message: Option<&'a Value>,
+    /// The items and indexes of the `each` around it, outermost first: the last of a name counts.
+    pub locals: &'a [(String, Cow<'a, Value>)],
     /// `vars.<name>`: what was set.
     pub vars: &'a BTreeMap<String, Value>,
 }
 
 impl<'a> Scope<'a> {
+    /// What the key of a `wait` sees: a record, and nothing of a saga.
+    pub fn of_message(message: &'a Value, now_ms: i64) -> Self {
+        static NO_EVENT: Value = Value::Null;
+        Self {
+            message: Some(message),
+            ..Self::of_event(&NO_EVENT, now_ms)
+        }
+    }
+
     /// What a start rule sees: an event, and nothing that has happened yet.
     ///
     /// `key` is empty: it is what such a rule finds out.
@@ -37,6 +50,8 @@ impl<'a> Scope<'a> {
             now_ms,
             result: None,
             failure: None,
+            message: None,
+            locals: &[],
             vars: &NO_VARS,
         }
     }

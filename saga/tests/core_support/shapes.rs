@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use backstitch_saga::Payload;
 use backstitch_saga::core::{Saga, Start};
-use backstitch_saga::definition::{Definition, Do, OnFailure, OtherUndo, Retry, Step, Undo, Verb};
+use backstitch_saga::definition::{
+    Definition, Do, OnFailure, OtherUndo, Retry, Step, Timeout, Undo, Verb,
+};
 use backstitch_saga::expression::{Expression, Template};
 use serde_json::{Value, json};
 
@@ -36,11 +38,13 @@ pub(crate) fn step(id: &str) -> Step {
         id: id.to_owned(),
         when: None,
         on_failure: OnFailure::TurnBack,
+        on_timeout: None,
+        on_refused: None,
         verb: Verb::Do(Do {
             activity: id.replace('_', "-"),
             with: template(json!({ "order": "=key" })),
             undo: Undo::Same,
-            timeout_ms: TIMEOUT_MS,
+            timeout: Timeout::of_reply(TIMEOUT_MS),
             retry: retry(3),
             pivot: false,
         }),
@@ -56,7 +60,7 @@ pub(crate) fn other_with(activity: &str, with: Value) -> Undo {
     Undo::Other(Box::new(OtherUndo {
         activity: activity.to_owned(),
         with: template(with),
-        timeout_ms: 2 * TIMEOUT_MS,
+        timeout: Timeout::of_reply(2 * TIMEOUT_MS),
         retry: retry(2),
     }))
 }
@@ -97,7 +101,9 @@ pub(crate) trait Written: Sized {
 
 impl Written for Step {
     fn work(mut self, change: impl FnOnce(&mut Do)) -> Self {
-        let Verb::Do(work) = &mut self.verb;
+        let Verb::Do(work) = &mut self.verb else {
+            unreachable!("these steps ask workers")
+        };
         change(work);
         self
     }
@@ -118,6 +124,8 @@ pub(crate) fn definition(steps: Vec<Step>) -> Definition {
         name: "test".to_owned(),
         hash: "0".repeat(64),
         source: String::new(),
+        files: Default::default(),
+        activities: Default::default(),
         start: Vec::new(),
         input: None,
         tags: BTreeMap::new(),
@@ -143,7 +151,9 @@ pub(crate) fn with_output(output: Value, definition: Definition) -> Definition {
 
 pub(crate) fn work_of<'d>(definition: &'d Definition, id: &str) -> &'d Do {
     let step = definition.steps.iter().find(|s| s.id == id).unwrap();
-    let Verb::Do(work) = &step.verb;
+    let Verb::Do(work) = &step.verb else {
+        unreachable!("these steps ask workers")
+    };
     work
 }
 

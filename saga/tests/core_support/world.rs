@@ -276,7 +276,7 @@ impl Seen {
 
 fn step_of(definition: &Definition, id: &str) -> OnFailure {
     let step = definition.steps.iter().find(|s| s.id == id).unwrap();
-    step.on_failure
+    step.on_failure.clone()
 }
 
 fn word(answer: &Answer) -> &'static str {

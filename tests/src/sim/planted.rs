@@ -19,7 +19,9 @@ pub(super) type Altered = BTreeMap<String, (String, String)>;
 /// The definition as a deployment without the undo of its first undoable step has it.
 pub(super) fn forget_undo(mut definition: Definition) -> Definition {
     for step in &mut definition.steps {
-        let Verb::Do(work) = &mut step.verb;
+        let Verb::Do(work) = &mut step.verb else {
+            continue;
+        };
         if matches!(work.undo, Undo::Same | Undo::Other(_)) {
             work.undo = Undo::Nothing;
             break;

@@ -44,7 +44,9 @@ impl Scenario {
         let mut undoable = BTreeMap::new();
         let mut activities = Vec::new();
         for step in &definition.steps {
-            let Verb::Do(work) = &step.verb;
+            let Verb::Do(work) = &step.verb else {
+                continue;
+            };
             let is_undoable = matches!(work.undo, Undo::Same | Undo::Other(_));
             undoable.insert(step.id.clone(), is_undoable);
             activities.push(work.activity.clone());

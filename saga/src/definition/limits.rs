@@ -14,6 +14,9 @@ pub const YAML_NODES_MAX: usize = 200_000;
 /// Steps of a definition. 1,000: they are in the state of each of its sagas.
 pub const STEPS_MAX: usize = 1_000;
 
+/// Steps inside each other, the outermost counted. 16.
+pub const STEPS_NESTED_MAX: usize = 16;
+
 /// Start rules of a definition. 100: each record of their topics is held against them.
 pub const START_RULES_MAX: usize = 100;
 

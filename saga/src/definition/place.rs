@@ -1,8 +1,52 @@
 //! Where the parts of a definition stand in its text.
+//!
+//! A part is named by the keys that lead to it, however deep:
+//!
+//! | part | name |
+//! | --- | --- |
+//! | what stands under a key of the definition | `deadline`, `output.label`, `tags.customer` |
+//! | a start rule, and a part of it | `start[0]`, `start[0].when` |
+//! | a contract, and a part of it | `activities.print-label`, `activities.print-label.retry.budget` |
+//! | a default | `defaults.timeout`, `defaults.retry.attempts` |
+//! | a step: its verb and the verb's argument | `steps[2]` |
+//! | the verb's argument, and any other key | `steps[2].do`, `steps[2].with.lines[0]`, `steps[2].timeout.reply` |
+//! | a name that is given with `set`, and its value | `steps[2].set.limit#`, `steps[2].set.limit` |
+//! | a branch of `parallel`: its name, its steps | `steps[2].parallel.label#`, `steps[2].parallel.label` |
+//! | a case of `choose`, and its condition | `steps[3].choose[1]`, `steps[3].choose[1].when` |
+//! | a role under `by`, a code under `not` or `errors` | `steps[3].by[0]`, `steps[3].retry.not[1]` |
+//! | a sequence inside a step | [`place_of_block`] |
+//! | the steps of a sequence | [`place_of_step`] |
+//!
+//! The sequences inside a step are, for example, `steps[2].parallel.label`,
+//! `steps[3].choose[1].steps`, `steps[3].choose[2].else`, `steps[4].steps` (of `each`, and of
+//! `repeat` too) and `steps[1].on_failure`; their steps are `steps[2].parallel.label[0]` and so on.
+//! With a `#` at its end, a name is that of the key instead of the value.
+//!
+//! What is read from another file stands, here, where the text names that file.
 
 use std::collections::BTreeMap;
 
+use super::blocks::Slot;
 use super::diagnostic::{Diagnostic, Severity};
+
+/// The place of a sequence inside a step.
+pub(super) fn place_of_block(step: &str, slot: Slot<'_>) -> String {
+    match slot {
+        Slot::Branch(_, name) => format!("{step}.parallel.{name}"),
+        Slot::Case(n) => format!("{step}.choose[{n}].steps"),
+        Slot::Otherwise(n) => format!("{step}.choose[{n}].else"),
+        Slot::Body => format!("{step}.steps"),
+        Slot::OnFailure => format!("{step}.on_failure"),
+        Slot::OnTimeout => format!("{step}.on_timeout"),
+        Slot::OnRefused => format!("{step}.on_refused"),
+    }
+}
+
+/// The place of a step of a sequence: `n` counts from 0, and the sequence of the definition itself
+/// is `steps`.
+pub(super) fn place_of_step(block: &str, n: usize) -> String {
+    format!("{block}[{n}]")
+}
 
 /// A stretch of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,6 +96,23 @@ impl Places {
                 Some(end) => place = &place[..end],
                 None => return self.spans.get("").copied().unwrap_or_default(),
             }
+        }
+    }
+
+    /// Where a part of a step's `timeout` or `retry` is written: at the step (or its undo), in the
+    /// contract of its activity, or under `defaults`; at the step if nowhere.
+    pub(super) fn written(&self, step: &str, activity: &str, field: &str) -> Span {
+        let own = format!("{step}.{field}");
+        let below = [
+            format!("activities.{activity}.{field}"),
+            format!("defaults.{field}"),
+        ];
+        if self.has(&own) {
+            return self.span(&own);
+        }
+        match below.iter().find(|place| self.has(place)) {
+            Some(place) => self.span(place),
+            None => self.span(&own),
         }
     }
 

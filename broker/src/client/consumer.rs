@@ -50,6 +50,8 @@ pub struct ConsumerOptions {
     /// How long the broker may hold back a fetch until 32 KiB have come together. Default 0: a record is sent at once. 2 to 5 ms trade
     /// latency for fewer, larger fetches; at most 500 ms.
     pub fetch_pacing: Duration,
+    /// How long a commit may wait for later ones, to be sent as one request. Default 0. What a crash leaves uncommitted is read again.
+    pub commit_pacing: Duration,
     /// Where to begin without a committed offset. Default [`OffsetReset::Earliest`].
     pub offset_reset: OffsetReset,
 }
@@ -68,6 +70,7 @@ impl ConsumerOptions {
             handler_time_max: Duration::from_secs(60),
             chunk_max: 1_000,
             fetch_pacing: Duration::ZERO,
+            commit_pacing: Duration::ZERO,
             offset_reset: OffsetReset::Earliest,
         }
     }
@@ -187,7 +190,11 @@ impl Consumer {
     ) -> Result<Consumer, BrokerError> {
         let native = config.native(Role::Consumer, &options.native()?)?;
         let (sender, commands) = mpsc::channel();
-        let shared = Arc::new(Shared::new(Box::new(handler), commands));
+        let shared = Arc::new(Shared::new(
+            Box::new(handler),
+            commands,
+            options.commit_pacing,
+        ));
         let ended = Arc::new(Ended::default());
         let consumer = consumer_loop::join(&native, &options, shared.clone())?;
         let thread = std::thread::Builder::new()
@@ -286,7 +293,7 @@ impl ConsumerControl {
     }
 
     /// Commits, for each partition, the offset of the next record to be read. What isn't assigned (any more) is left out, for its new
-    /// owner may be further on.
+    /// owner may be further on. Waits for [`ConsumerOptions::commit_pacing`], but no longer than the partition is assigned.
     pub fn commit(&self, offsets: Vec<(TopicPartition, i64)>) {
         self.give(Command::Commit(offsets));
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
@@ -58,10 +58,19 @@ struct Inner {
     pending: Vec<IncomingRecord>,
     /// What the library said about the error that it is about to return.
     last_reason: Option<String>,
+    /// Offsets to be committed together, the latest of each partition.
+    to_commit: HashMap<TopicPartition, i64>,
+    /// When they are.
+    commit_at: Option<Instant>,
+    commit_pacing: Duration,
 }
 
 impl Shared {
-    pub(crate) fn new(handler: Box<dyn ConsumerHandler>, commands: Receiver<Command>) -> Shared {
+    pub(crate) fn new(
+        handler: Box<dyn ConsumerHandler>,
+        commands: Receiver<Command>,
+        commit_pacing: Duration,
+    ) -> Shared {
         Shared {
             inner: Mutex::new(Inner {
                 handler,
@@ -71,6 +80,9 @@ impl Shared {
                 assigned: HashMap::new(),
                 pending: Vec::new(),
                 last_reason: None,
+                to_commit: HashMap::new(),
+                commit_at: None,
+                commit_pacing,
             }),
             abandoned: AtomicBool::new(false),
         }
@@ -145,9 +157,16 @@ pub(crate) fn join(
 /// Polls until told to stop. Dropping the consumer then revokes and leaves.
 pub(crate) fn run(consumer: BaseConsumer<Callbacks>, shared: &Shared, chunk_max: usize) {
     loop {
-        carry_out(&consumer, shared, &mut lock(&shared.inner), true);
-        if lock(&shared.inner).stopping {
-            return;
+        {
+            let mut inner = lock(&shared.inner);
+            carry_out(&consumer, shared, &mut inner, true);
+            // The last ones are for the revocation that comes with the end.
+            if inner.stopping {
+                return;
+            }
+            if inner.commit_at.is_some_and(|at| at <= Instant::now()) {
+                commit(&consumer, shared, &mut inner);
+            }
         }
         let mut wait = IDLE_WAIT;
         for _ in 0..chunk_max {
@@ -190,7 +209,12 @@ fn carry_out(
                 offset,
                 generation,
             } => seek(consumer, shared, inner, partition, offset, generation),
-            Command::Commit(offsets) if may_commit => commit(consumer, shared, inner, offsets),
+            Command::Commit(offsets) if may_commit => {
+                inner.to_commit.extend(offsets);
+                inner
+                    .commit_at
+                    .get_or_insert_with(|| Instant::now() + inner.commit_pacing);
+            }
             Command::Commit(_) => {}
             Command::Stop => inner.stopping = true,
         }
@@ -283,12 +307,9 @@ fn start_again(
     consumer.incremental_assign(&list)
 }
 
-fn commit(
-    consumer: &BaseConsumer<Callbacks>,
-    shared: &Shared,
-    inner: &mut Inner,
-    offsets: Vec<(TopicPartition, i64)>,
-) {
+fn commit(consumer: &BaseConsumer<Callbacks>, shared: &Shared, inner: &mut Inner) {
+    inner.commit_at = None;
+    let offsets = std::mem::take(&mut inner.to_commit);
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (partition, offset) in offsets {
         if inner.generation(&partition).is_some()
@@ -427,6 +448,12 @@ impl Callbacks {
             self.shared
                 .call(inner, |handler| handler.revoked(partitions, lost));
             carry_out(consumer, &self.shared, inner, !lost);
+            if lost {
+                // Others may be further on.
+                inner.to_commit.retain(|of, _| !partitions.contains(of));
+            } else {
+                commit(consumer, &self.shared, inner);
+            }
         }
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {

@@ -1,6 +1,7 @@
 //! Offsets: committed, fetched, reset, sought, looked up by time; pause and resume.
 
 use std::sync::mpsc;
+use std::time::Duration;
 
 use backstitch_broker::{ConsumerError, OffsetReset, OutgoingRecord, TopicPartition};
 
@@ -311,4 +312,25 @@ fn an_offset_is_found_by_time() {
     assert_eq!(at(2_000), [Some(1), None]);
     assert_eq!(at(2_001), [Some(2), None]);
     assert_eq!(at(3_001), [None, None]);
+}
+
+#[test]
+fn commits_that_wait_for_company_are_kept_back_and_made_before_the_partitions_go() {
+    let (topic, group) = (topic("paced-commit", 1), unique("group"));
+    fill(&topic, 0, (0..5).map(|n| n.to_string()));
+    let partition = TopicPartition::new(topic.as_str(), 0);
+    let probe = Plan::new(&group, &topic)
+        .options(|options| options.commit_pacing = Duration::from_mins(10))
+        .start();
+    probe.await_records(5);
+    for offset in 1..=3 {
+        probe.control().commit(vec![(partition.clone(), offset)]);
+    }
+    // Commands are carried out in order, so by the time that this one has failed, the commits were taken.
+    let foreign = TopicPartition::new(topic.as_str(), 77);
+    probe.control().seek(foreign, 0, 1);
+    probe.await_until("the refused seek", |seen| seen.failures().next().is_some());
+    assert_eq!(committed(&group, &topic, 0), None);
+    probe.stop();
+    assert_eq!(committed(&group, &topic, 0), Some(3));
 }

@@ -27,6 +27,9 @@ use crate::telemetry::SpanSink;
 /// How long a drain may take.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// How long a commit of source offsets waits for later ones. One for each batch were 300 a second at 300 events.
+const SOURCE_COMMIT_PACING: Duration = Duration::from_millis(250);
+
 /// How an orchestrator runs.
 #[derive(Debug, Clone)]
 pub struct OrchestratorConfig {
@@ -204,8 +207,10 @@ impl Orchestrator {
         let matcher = Matcher::new(current, config.schemas.clone());
         let sources = matcher.topics();
         let intake = if config.takes_in && !sources.is_empty() {
+            let mut options = config.options(config.topics.intake_group(), sources);
+            options.commit_pacing = SOURCE_COMMIT_PACING;
             let parts = IntakeParts {
-                options: config.options(config.topics.intake_group(), sources),
+                options,
                 kafka: config.kafka,
                 topics: config.topics,
                 partitions,

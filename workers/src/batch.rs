@@ -76,8 +76,7 @@ async fn attempt<M: Memory>(
     at_ms: i64,
 ) -> Result<Vec<Outcome>, MemoryError> {
     let sagas: Vec<&str> = items.iter().map(|item| item.work.saga.as_str()).collect();
-    memory.begin(&sagas).await?;
-    let mut known = Known::recall(memory, items).await?;
+    let mut known = Known::open(memory, &sagas, items).await?;
     let mut outcomes = Vec::with_capacity(items.len());
     for item in items {
         outcomes.push(settle(memory, &mut known, item, handler_timeout).await?);
@@ -169,7 +168,12 @@ struct Slot {
 }
 
 impl<'i> Known<'i> {
-    async fn recall<M: Memory>(memory: &mut M, items: &'i [Item]) -> Result<Self, MemoryError> {
+    /// Begins the transaction and looks up what it is about.
+    async fn open<M: Memory>(
+        memory: &mut M,
+        sagas: &[&str],
+        items: &'i [Item],
+    ) -> Result<Self, MemoryError> {
         let mut entries: HashMap<&str, Slot> = HashMap::with_capacity(items.len() * 2);
         for item in items {
             entries.entry(&item.work.key).or_default();
@@ -178,7 +182,7 @@ impl<'i> Known<'i> {
             }
         }
         let keys: Vec<&str> = entries.keys().copied().collect();
-        for (key, entry) in memory.recall(&keys).await? {
+        for (key, entry) in memory.begin(sagas, &keys).await? {
             if let Some(slot) = entries.get_mut(key.as_str()) {
                 slot.entry = Some(entry);
             }

@@ -105,7 +105,7 @@ impl Bed for SqliteBed {
     }
     async fn effects(&self, key: &str) -> Option<u64> {
         let mut memory = self.session().await;
-        memory.begin(&[]).await.unwrap();
+        memory.begin(&[], &[]).await.unwrap();
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM test_effect WHERE key = ?")
             .bind(key.to_owned())
             .fetch_one(memory.tx().sqlite().await.unwrap())
@@ -130,7 +130,7 @@ impl Bed for PostgresBed {
     }
     async fn effects(&self, key: &str) -> Option<u64> {
         let mut memory = self.session().await;
-        memory.begin(&[]).await.unwrap();
+        memory.begin(&[], &[]).await.unwrap();
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM test_effect WHERE key = $1")
             .bind(key.to_owned())
             .fetch_one(memory.tx().postgres().await.unwrap())
@@ -414,7 +414,7 @@ async fn a_settled_key_is_never_overwritten<B: Bed>(bed: B) {
             false,
         ),
     ] {
-        memory.begin(&[&saga]).await.unwrap();
+        memory.begin(&[&saga], &[]).await.unwrap();
         let new = Remembered {
             key: &key,
             entry: &entry,
@@ -427,8 +427,7 @@ async fn a_settled_key_is_never_overwritten<B: Bed>(bed: B) {
             memory.rollback().await;
         }
     }
-    memory.begin(&[&saga]).await.unwrap();
-    let recalled = memory.recall(&[&key]).await.unwrap();
+    let recalled = memory.begin(&[&saga], &[&key]).await.unwrap();
     memory.rollback().await;
     assert_eq!(
         recalled,
@@ -446,7 +445,7 @@ async fn a_purge_forgets_the_old_in_small_steps<B: Bed>(bed: B) {
     let saga = new_saga();
     let keys: Vec<String> = (0..5).map(|n| format!("{saga}/{n}")).collect();
     for (at_ms, keys) in [(-10, &keys[..3]), (5, &keys[3..])] {
-        memory.begin(&[&saga]).await.unwrap();
+        memory.begin(&[&saga], &[]).await.unwrap();
         let new: Vec<_> = keys
             .iter()
             .map(|key| Remembered {
@@ -461,8 +460,7 @@ async fn a_purge_forgets_the_old_in_small_steps<B: Bed>(bed: B) {
     assert_eq!(memory.purge(0, 2).await.unwrap(), 1);
     assert_eq!(memory.purge(0, 2).await.unwrap(), 0);
     let all: Vec<&str> = keys.iter().map(String::as_str).collect();
-    memory.begin(&[&saga]).await.unwrap();
-    let mut left = memory.recall(&all).await.unwrap();
+    let mut left = memory.begin(&[&saga], &all).await.unwrap();
     memory.rollback().await;
     left.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(

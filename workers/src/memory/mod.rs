@@ -6,6 +6,7 @@
 
 mod entry;
 mod postgres;
+mod rows;
 mod sqlite;
 mod transaction;
 mod volatile;
@@ -17,6 +18,7 @@ use std::future::Future;
 
 pub use entry::{Entry, MemoryError, Remembered};
 pub use postgres::PostgresMemory;
+pub use rows::Cell;
 pub use sqlite::SqliteMemory;
 pub use transaction::{Tx, TxError};
 pub use volatile::VolatileMemory;
@@ -25,14 +27,14 @@ pub use volatile::VolatileMemory;
 ///
 /// Implemented for a SQLite file, for Postgres and for the process's own memory.
 pub trait Memory: Send + 'static {
-    /// Begins a transaction that excludes every other one on any of these sagas, in this process and in others.
+    /// Begins a transaction that excludes every other one on any of these sagas, in this process and in others, and returns
+    /// what is remembered under these keys, in no order; an unknown key is left out.
     ///
-    /// Waits for the others. Connects first where there is no connection.
-    fn begin(&mut self, sagas: &[&str]) -> impl Future<Output = Result<(), MemoryError>> + Send;
-
-    /// Returns what is remembered under these keys, in no order; an unknown key is left out.
-    fn recall(
+    /// Waits for the others. Connects first where there is no connection. After an error a transaction may be open:
+    /// [`Memory::rollback`] follows.
+    fn begin(
         &mut self,
+        sagas: &[&str],
         keys: &[&str],
     ) -> impl Future<Output = Result<Vec<(String, Entry)>, MemoryError>> + Send;
 

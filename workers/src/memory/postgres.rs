@@ -120,7 +120,11 @@ impl PostgresMemory {
 }
 
 impl Memory for PostgresMemory {
-    async fn begin(&mut self, sagas: &[&str]) -> Result<(), MemoryError> {
+    async fn begin(
+        &mut self,
+        sagas: &[&str],
+        keys: &[&str],
+    ) -> Result<Vec<(String, Entry)>, MemoryError> {
         self.connect().await?;
         self.savepoint = Savepoint::Closed;
         let mut locks: Vec<i64> = sagas.iter().map(|saga| lock_of(saga)).collect();
@@ -140,10 +144,7 @@ impl Memory for PostgresMemory {
             // The connection may be dead (a database that restarted); the next attempt makes a new one.
             self.connection = None;
         }
-        locked
-    }
-
-    async fn recall(&mut self, keys: &[&str]) -> Result<Vec<(String, Entry)>, MemoryError> {
+        locked?;
         if keys.is_empty() {
             return Ok(Vec::new());
         }

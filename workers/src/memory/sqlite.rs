@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection};
 
+use super::rows::Rows;
 use super::transaction::{Inner, Savepoint};
 use super::{Entry, Memory, MemoryError, Remembered, Tx};
 
@@ -27,7 +28,8 @@ const SCHEMA: &str = "
     ) STRICT";
 
 /// One statement for any number of keys: its text is constant, so it is prepared once.
-const RECALL: &str = "
+const BEGIN_AND_RECALL: &str = "
+    BEGIN IMMEDIATE;
     SELECT idempotency_key, state, output, code, reason
     FROM json_each(?1) AS wanted CROSS JOIN backstitch_answer ON idempotency_key = wanted.value";
 
@@ -54,6 +56,7 @@ pub struct SqliteMemory {
     path: PathBuf,
     connection: Option<SqliteConnection>,
     savepoint: Savepoint,
+    rows: Rows,
 }
 
 impl SqliteMemory {
@@ -67,6 +70,7 @@ impl SqliteMemory {
             path: path.as_ref().to_owned(),
             connection: None,
             savepoint: Savepoint::Closed,
+            rows: Rows::default(),
         };
         memory.connect().await?;
         Ok(memory)
@@ -125,6 +129,18 @@ impl SqliteMemory {
         Ok(())
     }
 
+    /// Writes the rows that handlers have left. Fails also if some of them were lost before.
+    async fn write_rows(&mut self) -> Result<(), MemoryError> {
+        let connection = self
+            .connection
+            .as_mut()
+            .expect("begin comes before anything else");
+        self.rows
+            .write_kept(connection)
+            .await
+            .map_err(MemoryError::unavailable("insert the rows of handlers in"))
+    }
+
     /// Releases a kept savepoint. That fails if SQLite has rolled the whole transaction back by itself (disk full, I/O
     /// error), and so keeps what follows from being written outside of any transaction.
     async fn release(&mut self) -> Result<(), MemoryError> {
@@ -138,22 +154,20 @@ impl SqliteMemory {
 }
 
 impl Memory for SqliteMemory {
-    async fn begin(&mut self, _sagas: &[&str]) -> Result<(), MemoryError> {
+    async fn begin(
+        &mut self,
+        _sagas: &[&str],
+        keys: &[&str],
+    ) -> Result<Vec<(String, Entry)>, MemoryError> {
         self.connect().await?;
         self.savepoint = Savepoint::Closed;
-        self.run("BEGIN IMMEDIATE", "begin a transaction in").await
-    }
-
-    async fn recall(&mut self, keys: &[&str]) -> Result<Vec<(String, Entry)>, MemoryError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
+        self.rows.clear();
         let wanted = serde_json::to_string(keys).expect("strings are always JSON");
-        let rows = sqlx::query(RECALL)
+        let rows = sqlx::query(BEGIN_AND_RECALL)
             .bind(wanted)
             .fetch_all(self.open_connection())
             .await
-            .map_err(MemoryError::unavailable("look up keys in"))?;
+            .map_err(MemoryError::unavailable("begin a transaction in"))?;
         rows.iter().map(entry_of).collect()
     }
 
@@ -165,10 +179,12 @@ impl Memory for SqliteMemory {
         Tx::new(Inner::Sqlite {
             connection,
             savepoint: &mut self.savepoint,
+            rows: &mut self.rows,
         })
     }
 
     async fn keep(&mut self) -> Result<(), MemoryError> {
+        self.rows.keep();
         if self.savepoint == Savepoint::Open {
             self.savepoint = Savepoint::Kept;
         }
@@ -176,6 +192,7 @@ impl Memory for SqliteMemory {
     }
 
     async fn undo(&mut self) -> Result<(), MemoryError> {
+        self.rows.undo();
         if self.savepoint == Savepoint::Open {
             self.run(
                 "ROLLBACK TO command; RELEASE command",
@@ -193,6 +210,7 @@ impl Memory for SqliteMemory {
         at_ms: i64,
     ) -> Result<(), MemoryError> {
         self.release().await?;
+        self.write_rows().await?;
         let mut written = 0;
         let mut rest = entries;
         for (size, text) in INSERT_SIZES.iter().zip(INSERTS.iter()) {
@@ -230,11 +248,13 @@ impl Memory for SqliteMemory {
 
     async fn commit(&mut self) -> Result<(), MemoryError> {
         self.release().await?;
+        self.write_rows().await?;
         self.run("COMMIT", "commit to").await
     }
 
     async fn rollback(&mut self) {
         self.savepoint = Savepoint::Closed;
+        self.rows.clear();
         if let Some(connection) = self.connection.as_mut()
             && sqlx::query("ROLLBACK").execute(connection).await.is_err()
         {

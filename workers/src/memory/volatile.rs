@@ -43,14 +43,14 @@ impl VolatileMemory {
 }
 
 impl Memory for VolatileMemory {
-    async fn begin(&mut self, _sagas: &[&str]) -> Result<(), MemoryError> {
+    async fn begin(
+        &mut self,
+        _sagas: &[&str],
+        keys: &[&str],
+    ) -> Result<Vec<(String, Entry)>, MemoryError> {
         self.open = None;
         self.staged.clear();
         self.open = Some(Arc::clone(&self.shared).lock_owned().await);
-        Ok(())
-    }
-
-    async fn recall(&mut self, keys: &[&str]) -> Result<Vec<(String, Entry)>, MemoryError> {
         let entries = self.entries();
         Ok(keys
             .iter()

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::knobs::{Conduct, Knobs};
 use crate::handler::Local;
-use crate::memory::{Tx, TxError};
+use crate::memory::{Cell, Tx, TxError};
 use crate::time::now_ms;
 use crate::work::{Answer, Work};
 
@@ -18,24 +18,17 @@ pub(super) struct Service {
     pub(super) undo_activity: Option<&'static str>,
     /// Makes its table.
     pub(super) schema: &'static str,
-    /// Its business write, and the ledger's, as one statement text: one round trip.
+    /// Its business write: an insert without its values.
     write: &'static str,
-    /// The same for the undo.
+    /// The write that undoes it.
     unwrite: &'static str,
     /// What a refusal says.
     refusal: (&'static str, &'static str),
 }
 
-/// The ledger's part of each statement text.
-macro_rules! with_effect {
-    ($write:literal) => {
-        concat!(
-            $write,
-            "; INSERT INTO effect (at_ms, saga, step, direction, key, attempt, activity, pid) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-        )
-    };
-}
+/// The ledger's part of each write.
+const EFFECT: &str =
+    "INSERT INTO effect (at_ms, saga, step, direction, key, attempt, activity, pid)";
 
 pub(super) const CHECK_FRAUD: Service = Service {
     activity: "check-fraud",
@@ -43,8 +36,8 @@ pub(super) const CHECK_FRAUD: Service = Service {
     schema: "CREATE TABLE IF NOT EXISTS fraud_check (
         key TEXT PRIMARY KEY, order_id TEXT NOT NULL, detail TEXT NOT NULL, state TEXT NOT NULL
             DEFAULT 'checked') STRICT;",
-    write: with_effect!("INSERT INTO fraud_check (key, order_id, detail) VALUES (?, ?, ?)"),
-    unwrite: with_effect!("UPDATE fraud_check SET state = 'withdrawn' WHERE key = ?"),
+    write: "INSERT INTO fraud_check (key, order_id, detail)",
+    unwrite: "UPDATE fraud_check SET state = 'withdrawn' WHERE key = ?",
     refusal: ("fraud_suspected", "the order looks like fraud"),
 };
 
@@ -54,8 +47,8 @@ pub(super) const RESERVE_STOCK: Service = Service {
     schema: "CREATE TABLE IF NOT EXISTS reservation (
         key TEXT PRIMARY KEY, order_id TEXT NOT NULL, detail TEXT NOT NULL, state TEXT NOT NULL
             DEFAULT 'reserved') STRICT;",
-    write: with_effect!("INSERT INTO reservation (key, order_id, detail) VALUES (?, ?, ?)"),
-    unwrite: with_effect!("UPDATE reservation SET state = 'released' WHERE key = ?"),
+    write: "INSERT INTO reservation (key, order_id, detail)",
+    unwrite: "UPDATE reservation SET state = 'released' WHERE key = ?",
     refusal: ("out_of_stock", "there is not enough in stock"),
 };
 
@@ -65,8 +58,8 @@ pub(super) const CHARGE_PAYMENT: Service = Service {
     schema: "CREATE TABLE IF NOT EXISTS payment (
         key TEXT PRIMARY KEY, order_id TEXT NOT NULL, detail TEXT NOT NULL, state TEXT NOT NULL
             DEFAULT 'charged') STRICT;",
-    write: with_effect!("INSERT INTO payment (key, order_id, detail) VALUES (?, ?, ?)"),
-    unwrite: with_effect!("UPDATE payment SET state = 'refunded' WHERE key = ?"),
+    write: "INSERT INTO payment (key, order_id, detail)",
+    unwrite: "UPDATE payment SET state = 'refunded' WHERE key = ?",
     refusal: ("card_declined", "the bank declined the card"),
 };
 
@@ -76,8 +69,8 @@ pub(super) const SHIP_ORDER: Service = Service {
     schema: "CREATE TABLE IF NOT EXISTS shipment (
         key TEXT PRIMARY KEY, order_id TEXT NOT NULL, detail TEXT NOT NULL, state TEXT NOT NULL
             DEFAULT 'shipped') STRICT;",
-    write: with_effect!("INSERT INTO shipment (key, order_id, detail) VALUES (?, ?, ?)"),
-    unwrite: with_effect!("UPDATE shipment SET state = 'cancelled' WHERE key = ?"),
+    write: "INSERT INTO shipment (key, order_id, detail)",
+    unwrite: "UPDATE shipment SET state = 'cancelled' WHERE key = ?",
     refusal: ("no_carrier", "no carrier delivers to this address"),
 };
 
@@ -108,7 +101,7 @@ impl Local for Desk {
         let result = if undoes {
             self.undo(work, tx).await
         } else {
-            self.do_it(work, tx).await
+            self.do_it(work, tx)
         };
         result.unwrap_or_else(|error| Answer::failed("database", error.to_string()))
     }
@@ -132,20 +125,25 @@ enum WriteError {
 }
 
 impl Desk {
-    async fn do_it(&self, work: &Work, tx: &mut Tx<'_>) -> Result<Answer, WriteError> {
+    fn do_it(&self, work: &Work, tx: &mut Tx<'_>) -> Result<Answer, WriteError> {
         let order_id = order_id(work);
-        let write = sqlx::query(self.service.write)
-            .bind(work.key.clone())
-            .bind(order_id.clone())
-            .bind(work.input.to_string());
-        with_effect(write, work).execute(tx.sqlite().await?).await?;
+        let row = vec![
+            work.key.as_str().into(),
+            order_id.as_str().into(),
+            work.input.to_string().into(),
+        ];
+        tx.sqlite_insert(self.service.write, row)?;
+        tx.sqlite_insert(EFFECT, effect(work))?;
         Ok(Answer::Done(self.output(work, &order_id)))
     }
 
     async fn undo(&self, work: &Work, tx: &mut Tx<'_>) -> Result<Answer, WriteError> {
         let done_key = work.done_key.clone().unwrap_or_default();
-        let write = sqlx::query(self.service.unwrite).bind(done_key);
-        with_effect(write, work).execute(tx.sqlite().await?).await?;
+        sqlx::query(self.service.unwrite)
+            .bind(done_key)
+            .execute(tx.sqlite().await?)
+            .await?;
+        tx.sqlite_insert(EFFECT, effect(work))?;
         Ok(Answer::Done(json!({ "undone": self.service.activity })))
     }
 
@@ -162,18 +160,18 @@ impl Desk {
     }
 }
 
-type SqliteQuery = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-fn with_effect(query: SqliteQuery, work: &Work) -> SqliteQuery {
-    query
-        .bind(now_ms())
-        .bind(work.saga.clone())
-        .bind(work.step.clone())
-        .bind(work.direction.as_str())
-        .bind(work.key.clone())
-        .bind(work.attempt)
-        .bind(work.activity.clone())
-        .bind(i64::from(std::process::id()))
+/// The ledger's row.
+fn effect(work: &Work) -> Vec<Cell> {
+    vec![
+        now_ms().into(),
+        work.saga.as_str().into(),
+        work.step.as_str().into(),
+        work.direction.as_str().into(),
+        work.key.as_str().into(),
+        i64::from(work.attempt).into(),
+        work.activity.as_str().into(),
+        i64::from(std::process::id()).into(),
+    ]
 }
 
 fn order_id(work: &Work) -> String {

@@ -143,8 +143,8 @@ impl Carrying {
 
 /// Whether the database answers at all.
 async fn answers<M: Memory>(memory: &mut M) -> bool {
-    let answered = match memory.begin(&[]).await {
-        Ok(()) => memory.commit().await.is_ok(),
+    let answered = match memory.begin(&[], &[]).await {
+        Ok(_) => memory.commit().await.is_ok(),
         Err(_) => false,
     };
     if !answered {

@@ -5,7 +5,8 @@
 //! simulation.
 
 use crate::core::{
-    Body, Cause, Change, Course, Direction, FailureKind, LineStatus, Request, Saga, Status,
+    Ask, Body, Cause, Change, Course, Direction, FailureKind, Line, LineKind, LineStatus, Part,
+    Request, Saga, Status, is_reaction,
 };
 
 /// The rules that one saga and its journal can break.
@@ -43,14 +44,19 @@ fn broken(rule: Invariant, saga: &Saga, what: impl Into<String>) -> Violation {
     }
 }
 
-/// S-1: an open saga has a command in flight or a timer, or is parked.
+/// S-1: an open saga has a command in flight, a timer, an event, a person or a child that it waits
+/// for, or is parked.
 ///
 /// # Errors
 ///
 /// The violation.
 pub fn never_forgotten(saga: &Saga) -> Result<(), Violation> {
-    let is_awaited = saga.wake_at_ms().is_some();
-    if saga.status.has_ended() || saga.parked.is_some() || is_awaited {
+    let asks_others = |line: &Line| match line.kind {
+        LineKind::Wait | LineKind::Approve | LineKind::Run => line.status.awaits().is_some(),
+        LineKind::Do | LineKind::Sleep => false,
+    };
+    let is_awaited = saga.wake_at_ms().is_some() || saga.lines.iter().any(asks_others);
+    if saga.mailbox().is_some() || saga.status.has_ended() || saga.parked.is_some() || is_awaited {
         return Ok(());
     }
     Err(broken(
@@ -98,11 +104,23 @@ pub fn history_is_exact(saga: &Saga, history: &[Body]) -> Result<(), Violation> 
         ended: false,
     };
     for body in history {
+        // A child that has ended is settled for good with its parent only.
+        if matches!(body.cause, Cause::Undo(_)) {
+            reader.ended = false;
+        }
         for change in &body.changes {
             reader.read(&body.cause, change)?;
         }
     }
     Ok(())
+}
+
+/// An occurrence that may have run.
+#[derive(Clone, Copy)]
+struct Ran<'h> {
+    occurrence: &'h str,
+    place: &'h [u16],
+    kind: LineKind,
 }
 
 /// Work that was asked for under one key.
@@ -120,7 +138,7 @@ struct Reader<'h> {
     saga: &'h Saga,
     asked: Vec<Asked<'h>>,
     /// Oldest first.
-    may_have_run: Vec<&'h str>,
+    may_have_run: Vec<Ran<'h>>,
     done: Vec<&'h str>,
     course: Course,
     ended: bool,
@@ -138,6 +156,13 @@ impl<'h> Reader<'h> {
         }
         match change {
             Change::Requested(request) => self.requested(request),
+            Change::Asked(ask) => self.asked(ask),
+            Change::AskedBack {
+                occurrence,
+                key,
+                round,
+                ..
+            } => self.asked_back(occurrence, key, *round),
             Change::Done { occurrence, .. } => {
                 self.done.push(occurrence);
                 self.answered(cause, occurrence, "done")
@@ -169,6 +194,18 @@ impl<'h> Reader<'h> {
             Change::Ended { status, .. } => self.ended(*status),
             Change::Began { .. }
             | Change::Tagged(_)
+            | Change::Unwanted { .. }
+            | Change::Answered(_)
+            | Change::UndoAsked { .. }
+            | Change::Entered { .. }
+            | Change::NextBegan { .. }
+            | Change::Paused { .. }
+            | Change::Collected { .. }
+            | Change::Set { .. }
+            | Change::Reversed { .. }
+            | Change::Recovering { .. }
+            | Change::NotDecided { .. }
+            | Change::Mail(_)
             | Change::Skipped { .. }
             | Change::Left { .. }
             | Change::Backoff { .. }
@@ -188,7 +225,47 @@ impl<'h> Reader<'h> {
     }
 
     fn settle(&mut self, occurrence: &str) {
-        self.may_have_run.retain(|known| *known != occurrence);
+        self.may_have_run
+            .retain(|known| known.occurrence != occurrence);
+    }
+
+    fn ran(&mut self, occurrence: &'h str, place: &'h [u16], kind: LineKind) {
+        let known = self.may_have_run.iter();
+        if known.clone().all(|known| known.occurrence != occurrence) {
+            self.may_have_run.push(Ran {
+                occurrence,
+                place,
+                kind,
+            });
+        }
+    }
+
+    /// Anything that is begun on the way forward, and is not work of workers.
+    fn asked(&mut self, ask: &'h Ask) -> Result<(), Violation> {
+        if self.course == Course::Back {
+            let what = format!("`{}` is asked for on the way back", ask.occurrence);
+            return self.breaks(Invariant::UndoneInReverse, what);
+        }
+        self.ran(&ask.occurrence, &ask.place, ask.kind);
+        Ok(())
+    }
+
+    /// A child is asked to undo; each time under a key of its own.
+    fn asked_back(&mut self, occurrence: &'h str, key: &'h str, round: u32) -> Result<(), Violation> {
+        if let Some(known) = self.known(occurrence, Direction::Undo)
+            && (known.key == key || known.attempt >= round)
+        {
+            let what = format!("`{occurrence}` is asked back twice under {key}");
+            return self.breaks(Invariant::OneKeyPerWork, what);
+        }
+        self.asked.push(Asked {
+            occurrence,
+            direction: Direction::Undo,
+            key,
+            attempt: round,
+            refused: false,
+        });
+        self.is_newest(occurrence)
     }
 
     fn requested(&mut self, request: &'h Request) -> Result<(), Violation> {
@@ -216,9 +293,7 @@ impl<'h> Reader<'h> {
         });
         match (direction, self.course) {
             (Direction::Do, Course::Forward) => {
-                if !self.may_have_run.contains(&occurrence) {
-                    self.may_have_run.push(occurrence);
-                }
+                self.ran(occurrence, &request.place, LineKind::Do);
                 Ok(())
             }
             (Direction::Do, Course::Back) => {
@@ -229,14 +304,52 @@ impl<'h> Reader<'h> {
         }
     }
 
-    /// S-2: nothing that was asked for later may have run.
+    /// S-2: nothing that lies after it on its way may have run. What runs side by side has no
+    /// order.
     fn is_newest(&self, occurrence: &str) -> Result<(), Violation> {
-        if self.may_have_run.last() == Some(&occurrence) {
-            return Ok(());
+        let known = self.may_have_run.iter();
+        let Some(at) = known.clone().position(|ran| ran.occurrence == occurrence) else {
+            let what = format!("`{occurrence}` is undone, and never may have run");
+            return self.breaks(Invariant::UndoneInReverse, what);
+        };
+        let own = self.may_have_run[at];
+        let later = known.enumerate().find(|(n, other)| {
+            *n != at && self.lies_after(other.place, own.place, *n > at)
+        });
+        match later {
+            None => Ok(()),
+            Some((_, later)) => {
+                let later = later.occurrence;
+                let what = format!("`{occurrence}` is undone while `{later}` may have run");
+                self.breaks(Invariant::UndoneInReverse, what)
+            }
         }
-        let may = &self.may_have_run;
-        let what = format!("`{occurrence}` is undone while {may:?} may have run");
-        self.breaks(Invariant::UndoneInReverse, what)
+    }
+
+    /// Whether a place lies after another one on the way forward. At the same place, what was
+    /// opened later does.
+    fn lies_after(&self, place: &[u16], other: &[u16], is_younger: bool) -> bool {
+        let differs = place.iter().zip(other).position(|(a, b)| a != b);
+        let Some(depth) = differs else {
+            // The steps of a reaction lie inside the step that failed.
+            return match place.len().cmp(&other.len()) {
+                std::cmp::Ordering::Greater => true,
+                std::cmp::Ordering::Less => false,
+                std::cmp::Ordering::Equal => is_younger,
+            };
+        };
+        // Positions of steps and of sequences alternate.
+        if depth % 2 == 0 {
+            return place[depth] > other[depth];
+        }
+        match (is_reaction(place[depth]), is_reaction(other[depth])) {
+            (true, _) => true,
+            (false, true) => false,
+            (false, false) => {
+                let around = self.saga.root.at(&place[..depth]);
+                place[depth] > other[depth] && around.is_some_and(Part::runs_in_order)
+            }
+        }
     }
 
     fn undone(&mut self, occurrence: &str, asked: bool) -> Result<(), Violation> {
@@ -249,16 +362,42 @@ impl<'h> Reader<'h> {
         Ok(())
     }
 
-    /// W-2 and S-5: only a worker's word makes a step done or refused, and only in time.
+    /// W-2 and S-5: only the word of the one who was asked makes a step done or refused, and only in
+    /// time.
     fn answered(&self, cause: &Cause, occurrence: &str, word: &str) -> Result<(), Violation> {
-        let is_said = match cause {
-            Cause::Reply {
-                direction, answer, ..
-            } => *direction == Direction::Do && answer == word,
-            Cause::Start { .. } | Cause::Wake | Cause::Act(_) => false,
+        let mut known = self.may_have_run.iter();
+        let kind = known
+            .find(|ran| ran.occurrence == occurrence)
+            .map_or(LineKind::Do, |ran| ran.kind);
+        let is_said = match (kind, cause) {
+            (
+                LineKind::Do | LineKind::Run,
+                Cause::Reply {
+                    direction, answer, ..
+                },
+            ) => *direction == Direction::Do && answer == word,
+            (LineKind::Wait, Cause::Event(_)) => word == "done",
+            // Its time is up.
+            (LineKind::Wait | LineKind::Approve, Cause::Wake) => word == "refused",
+            (LineKind::Approve, Cause::Decision(decision)) => {
+                decision.approved == (word == "done")
+            }
+            // A time in the past is over at once, whatever led there.
+            (LineKind::Sleep, _) => word == "done",
+            (
+                LineKind::Do | LineKind::Run | LineKind::Wait | LineKind::Approve,
+                Cause::Start { .. }
+                | Cause::Reply { .. }
+                | Cause::Wake
+                | Cause::Act(_)
+                | Cause::Event(_)
+                | Cause::Decision(_)
+                | Cause::Want(_)
+                | Cause::Undo(_),
+            ) => false,
         };
         if !is_said {
-            let what = format!("`{occurrence}` counts as {word}, and no worker said so");
+            let what = format!("`{occurrence}` counts as {word}, and nobody said so");
             return self.breaks(Invariant::UndoneInReverse, what);
         }
         if self.course == Course::Back {
@@ -270,7 +409,7 @@ impl<'h> Reader<'h> {
 
     fn ended(&mut self, status: Status) -> Result<(), Violation> {
         self.ended = true;
-        let open = &self.may_have_run;
+        let open: Vec<&str> = self.may_have_run.iter().map(|ran| ran.occurrence).collect();
         match status {
             Status::Compensated if !open.is_empty() => {
                 let what = format!("it ended compensated, but {open:?} may have run");

@@ -467,7 +467,7 @@ fn a_journal_in_which_silence_is_a_refusal_is_found() {
         }
     });
     assert_eq!(violation.rule, Invariant::UndoneInReverse, "{violation}");
-    assert!(violation.what.contains("no worker said so"), "{violation}");
+    assert!(violation.what.contains("nobody said so"), "{violation}");
 }
 
 #[test]
@@ -621,7 +621,11 @@ fn play(seed: u64) -> Result<Run, Violation> {
                 Answer::Refused { .. } => 1,
                 Answer::Failed { .. } | Answer::Heartbeat => 2,
             },
-            Message::Wake | Message::Act(_) => 3,
+            Message::Wake
+            | Message::Event(_)
+            | Message::Decision(_)
+            | Message::Want(_)
+            | Message::Undo(_) | Message::Act(_) => 3,
         });
         let (message, at_ms) = match (done, &run.saga.parked) {
             (_, Some(_)) => {

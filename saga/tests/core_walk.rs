@@ -248,7 +248,11 @@ fn repeats(message: &Message, body: &[Change], after: &Saga) -> bool {
     match message {
         // Each one extends the time.
         Message::Reply(reply) => matches!(reply.answer, Answer::Heartbeat),
-        Message::Wake => false,
+        Message::Wake
+        | Message::Event(_)
+        | Message::Decision(_)
+        | Message::Want(_)
+        | Message::Undo(_) => false,
         // Each refusal of an act is noted; and what is resumed can be parked again at once.
         Message::Act(act) => {
             let declined = body.iter().any(|c| matches!(c, Change::Declined { .. }));
@@ -351,7 +355,7 @@ fn every_reachable_transition_keeps_the_rules() {
         }
     }
     println!("in all: {all:#?}");
-    assert!(all.states > 8_000, "{} states", all.states);
+    assert!(all.states > 7_500, "{} states", all.states);
     assert!(all.advanced > 30_000, "{} transitions", all.advanced);
     assert_eq!(all.ignored.len(), 5, "every reason to ignore a message");
     // Everything but `Began` and `Tagged`, which only a start brings.

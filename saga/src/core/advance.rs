@@ -17,18 +17,21 @@
 
 use super::change::Change;
 use super::entry::{Cause, Entry};
-use super::ledger::{Failure, FailureKind, LineStatus};
-use super::message::{Act, ActKind, Answer, Command, Direction, Message, Reply, Start};
-use super::state::{Course, ParkedBy, Saga, Status, TurnedBackBy};
-use crate::definition::{Definition, OnFailure};
+use super::ledger::{Failure, FailureKind, LineKind, LineStatus};
+use super::message::{Answer, Command, Direction, Event, Message, Note, Reply, Start};
+use super::part::Place;
+use super::state::{Course, ParkedBy, Saga, TurnedBackBy};
+use crate::definition::Definition;
 
 /// A transition: what goes into the journal, and what leaves after the commit, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transition {
     /// For the journal.
     pub entry: Entry,
-    /// To be published after the commit, never before (S-3).
+    /// For workers; to be published after the commit, never before (S-3).
     pub commands: Vec<Command>,
+    /// For other sagas and mailboxes; as the commands.
+    pub notes: Vec<Note>,
 }
 
 /// What a message did to a saga.
@@ -53,6 +56,8 @@ pub enum Ignored {
     NothingDue,
     /// The act does not apply, e.g. a resume of a saga that is not parked.
     NotApplicable,
+    /// A mailbox keeps no more events: this one belongs into the dead letters.
+    MailboxFull,
 }
 
 impl Ignored {
@@ -64,6 +69,7 @@ impl Ignored {
             Self::OldAttempt => "old_attempt",
             Self::NothingDue => "nothing_due",
             Self::NotApplicable => "not_applicable",
+            Self::MailboxFull => "mailbox_full",
         }
     }
 }
@@ -75,6 +81,7 @@ pub(super) struct Turn<'a> {
     pub(super) at_ms: i64,
     changes: Vec<Change>,
     commands: Vec<Command>,
+    notes: Vec<Note>,
 }
 
 impl Saga {
@@ -91,6 +98,7 @@ impl Saga {
             trace: start.trace,
             event_time_ms: start.event_time_ms,
             deadline_ms,
+            parent: start.parent,
         };
         let mut saga = began
             .begin(&start.key, at_ms)
@@ -101,6 +109,7 @@ impl Saga {
             at_ms,
             changes: vec![began],
             commands: Vec::new(),
+            notes: Vec::new(),
         };
         turn.tag();
         turn.proceed();
@@ -112,7 +121,8 @@ impl Saga {
     /// Unix epoch; a time before the saga's latest counts as the latest.
     pub fn advance(&mut self, definition: &Definition, message: &Message, at_ms: i64) -> Outcome {
         debug_assert_eq!(self.definition_hash, definition.hash);
-        if self.status.has_ended() {
+        // Only a parent can move a settled saga: a child is settled for good with its parent.
+        if self.status.has_ended() && !matches!(message, Message::Undo(_)) {
             return Outcome::Ignored(Ignored::Ended);
         }
         let at_ms = at_ms.max(self.changed_at_ms);
@@ -122,11 +132,16 @@ impl Saga {
             at_ms,
             changes: Vec::new(),
             commands: Vec::new(),
+            notes: Vec::new(),
         };
         let decided = match message {
             Message::Reply(reply) => turn.reply(reply),
             Message::Wake => turn.wake(),
             Message::Act(act) => turn.act(act),
+            Message::Event(event) => turn.event(event),
+            Message::Decision(decision) => turn.decide(decision),
+            Message::Want(want) => turn.want(want),
+            Message::Undo(undo) => turn.undo_by_parent(undo),
         };
         match decided {
             Err(ignored) => Outcome::Ignored(ignored),
@@ -142,6 +157,8 @@ impl Turn<'_> {
     pub(super) fn emit(&mut self, change: Change) {
         if let Change::Requested(request) = &change {
             self.commands.push(request.command(&self.saga.key));
+        } else {
+            self.notes.extend(change.note(&self.saga.key, self.at_ms));
         }
         self.saga
             .apply(&change, self.at_ms)
@@ -153,6 +170,7 @@ impl Turn<'_> {
         Transition {
             entry: Entry::seal(self.saga, cause, self.changes, self.at_ms),
             commands: self.commands,
+            notes: self.notes,
         }
     }
 
@@ -180,6 +198,7 @@ impl Turn<'_> {
             return Err(Ignored::NotAwaited);
         }
         let occurrence = line.occurrence.clone();
+        let kind = line.kind;
         let is_out = matches!(line.status, LineStatus::InFlight | LineStatus::Undoing);
         let is_latest = is_out && reply.attempt == line.attempt;
         match (&reply.answer, awaited) {
@@ -187,10 +206,12 @@ impl Turn<'_> {
                 // In a journal, null and nothing are the same.
                 let output = output.clone().filter(|output| !output.is_null());
                 self.emit(Change::Done { occurrence, output });
+                self.unpark_if_settled(&reply.occurrence);
             }
             (Answer::Done(_), Direction::Undo) => {
                 let asked = true;
                 self.emit(Change::Undone { occurrence, asked });
+                self.unpark_if_settled(&reply.occurrence);
             }
             (Answer::Refused { code, reason }, Direction::Do) => {
                 let failure = refused(code, reason);
@@ -205,16 +226,19 @@ impl Turn<'_> {
                 }
                 self.stick(occurrence, refused(code, reason));
             }
+            // A child says so once, and for good.
+            (Answer::Failed { code, reason }, Direction::Do) if kind == LineKind::Run => {
+                let failure = failed(code, reason);
+                self.emit(Change::Doubted {
+                    occurrence,
+                    failure,
+                });
+            }
             (Answer::Failed { code, reason }, _) if is_latest => {
-                let failure = Failure {
-                    kind: FailureKind::Failed,
-                    code: code.clone(),
-                    reason: reason.clone(),
-                };
-                self.attempt_failed(index, failure);
+                self.attempt_failed(index, failed(code, reason));
             }
             (Answer::Heartbeat, _) if is_latest => {
-                let due_ms = self.at_ms.saturating_add(self.timeout_ms(index));
+                let due_ms = self.extended_ms(index);
                 self.emit(Change::Extended { occurrence, due_ms });
             }
             (Answer::Failed { .. } | Answer::Heartbeat, _) => return Err(Ignored::OldAttempt),
@@ -222,8 +246,31 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// Accepts an event: a mailbox keeps it or hands it on, a saga has waited for it.
+    fn event(&mut self, event: &Event) -> Result<(), Ignored> {
+        let Some(occurrence) = &event.occurrence else {
+            return self.event_to_mailbox(event);
+        };
+        let index = self.saga.line_index(occurrence);
+        let index = index.ok_or(Ignored::NotAwaited)?;
+        let line = &self.saga.lines[index];
+        let is_awaited = line.status == LineStatus::InFlight || self.is_late(index);
+        if line.kind != LineKind::Wait || !is_awaited {
+            return Err(Ignored::NotAwaited);
+        }
+        self.emit(Change::Done {
+            occurrence: occurrence.clone(),
+            output: Some(event.value.clone()).filter(|value| !value.is_null()),
+        });
+        self.unpark_if_settled(occurrence);
+        Ok(())
+    }
+
     /// Does what is due.
     fn wake(&mut self) -> Result<(), Ignored> {
+        if self.saga.mailbox().is_some() {
+            return self.expire_mail();
+        }
         if self.saga.parked.is_some() {
             return Err(Ignored::NothingDue);
         }
@@ -245,9 +292,15 @@ impl Turn<'_> {
                 continue;
             }
             match line.status {
-                LineStatus::InFlight | LineStatus::Undoing => {
-                    self.attempt_failed(index, Failure::unanswered());
-                }
+                LineStatus::InFlight | LineStatus::Undoing => match line.kind {
+                    LineKind::Do => self.attempt_failed(index, Failure::unanswered()),
+                    LineKind::Sleep => {
+                        let (occurrence, output) = (line.occurrence.clone(), None);
+                        self.emit(Change::Done { occurrence, output });
+                    }
+                    LineKind::Wait | LineKind::Approve => self.timed_out(index),
+                    LineKind::Run => {}
+                },
                 LineStatus::Waiting | LineStatus::UndoWaiting => self.ask_again(index, false),
                 LineStatus::Ambiguous
                 | LineStatus::Done
@@ -255,6 +308,14 @@ impl Turn<'_> {
                 | LineStatus::Undone
                 | LineStatus::Stuck
                 | LineStatus::Waived => {}
+            }
+        }
+        if self.saga.course == Course::Forward {
+            let (pauses, at_ms) = (self.saga.pauses.iter(), self.at_ms);
+            let over = pauses.filter(|(_, due)| *due <= at_ms);
+            let over: Vec<Place> = over.map(|(place, _)| place.clone()).collect();
+            for place in over {
+                self.emit(Change::NextBegan { place });
             }
         }
         if overdue && !turns {
@@ -267,129 +328,13 @@ impl Turn<'_> {
         }
         Ok(())
     }
+}
 
-    /// Does what a person asks, or notes why not.
-    fn act(&mut self, act: &Act) -> Result<(), Ignored> {
-        match act.kind {
-            ActKind::Cancel => match (self.saga.course, self.may_turn_back()) {
-                (Course::Back, _) => return Err(Ignored::NotApplicable),
-                (Course::Forward, Ok(())) => {
-                    // An undo that is stuck stays with the person, on the way back as well.
-                    if self.saga.parked.is_some() && !self.is_stuck() {
-                        self.emit(Change::Unparked);
-                    }
-                    self.emit(Change::TurnedBack(TurnedBackBy::Cancel(act.clone())));
-                }
-                (Course::Forward, Err(reason)) => {
-                    let (act, reason) = (act.clone(), reason.to_owned());
-                    self.emit(Change::Declined { act, reason });
-                }
-            },
-            ActKind::Resume => {
-                if self.saga.parked.is_none() {
-                    return Err(Ignored::NotApplicable);
-                }
-                self.emit(Change::Unparked);
-                self.reopen_all();
-            }
-            ActKind::Retry => {
-                let index = self.parked_line(act)?;
-                self.emit(Change::Unparked);
-                self.reopen(index);
-            }
-            ActKind::Waive => {
-                let index = self.parked_line(act)?;
-                // A late answer may have settled it. Taken off the ledger all the same, a step
-                // that is done would never be undone.
-                match (self.saga.lines[index].status, self.saga.course) {
-                    (LineStatus::Done, Course::Forward)
-                    | (LineStatus::Undone | LineStatus::Waived, _) => {
-                        return Err(Ignored::NotApplicable);
-                    }
-                    (
-                        LineStatus::InFlight
-                        | LineStatus::Waiting
-                        | LineStatus::Ambiguous
-                        | LineStatus::Done
-                        | LineStatus::Refused
-                        | LineStatus::Undoing
-                        | LineStatus::UndoWaiting
-                        | LineStatus::Stuck,
-                        _,
-                    ) => {}
-                }
-                if act
-                    .reason
-                    .as_deref()
-                    .is_none_or(|reason| reason.trim().is_empty())
-                {
-                    let (act, reason) = (act.clone(), "a waiver needs a reason".to_owned());
-                    self.emit(Change::Declined { act, reason });
-                    return Ok(());
-                }
-                let occurrence = self.saga.lines[index].occurrence.clone();
-                self.emit(Change::Waived { occurrence });
-                if !self.is_stuck() {
-                    self.emit(Change::Unparked);
-                }
-            }
-            ActKind::Terminate => {
-                let (status, output) = (Status::Terminated, None);
-                self.emit(Change::Ended { status, output });
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether an undo waits for a person.
-    fn is_stuck(&self) -> bool {
-        let mut lines = self.saga.lines.iter();
-        lines.any(|line| line.status == LineStatus::Stuck)
-    }
-
-    /// The line of a parked saga that an act names.
-    fn parked_line(&self, act: &Act) -> Result<usize, Ignored> {
-        let parked = self.saga.parked.as_ref().ok_or(Ignored::NotApplicable)?;
-        let named = act.occurrence.as_deref().ok_or(Ignored::NotApplicable)?;
-        let index = self.saga.line_index(named).ok_or(Ignored::NotApplicable)?;
-        let is_stuck = self.saga.lines[index].status == LineStatus::Stuck;
-        if is_stuck || parked.at.as_deref() == Some(named) {
-            Ok(index)
-        } else {
-            Err(Ignored::NotApplicable)
-        }
-    }
-
-    /// Asks again, in a new round, for what the saga would only be parked on once more.
-    fn reopen_all(&mut self) {
-        for index in 0..self.saga.lines.len() {
-            let is_stuck = self.saga.lines[index].status == LineStatus::Stuck;
-            if is_stuck || self.would_park(index) {
-                self.reopen(index);
-            }
-        }
-        // Lines whose time ran out while the saga was parked are looked at with the next wake-up.
-    }
-
-    /// Asks again for a line. What was ignored is not done again, and nothing is on the way back:
-    /// there, to go on is to try the undo again.
-    fn reopen(&mut self, index: usize) {
-        let may_do =
-            self.saga.course == Course::Forward && self.on_failure_of(index) != OnFailure::Ignore;
-        match self.saga.lines[index].status {
-            LineStatus::Stuck => self.ask_again(index, true),
-            LineStatus::Ambiguous if may_do => self.ask_again(index, true),
-            LineStatus::Refused if may_do => self.ask_anew(index),
-            LineStatus::Ambiguous
-            | LineStatus::Refused
-            | LineStatus::InFlight
-            | LineStatus::Waiting
-            | LineStatus::Done
-            | LineStatus::Undoing
-            | LineStatus::UndoWaiting
-            | LineStatus::Undone
-            | LineStatus::Waived => {}
-        }
+fn failed(code: &str, reason: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Failed,
+        code: code.to_owned(),
+        reason: reason.to_owned(),
     }
 }
 

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::ledger::{Failure, FailureKind, Line, LineStatus};
-use super::message::{Act, Command, Direction};
-use super::part::{Part, Place};
-use super::state::{Course, Parked, Saga, Status, TurnedBackBy};
+use super::ledger::{Failure, FailureKind, LineKind};
+use super::mailbox::MailChange;
+use super::message::{Act, Command, Decision, Direction, Parent};
+use super::part::{Caught, Place};
+use super::state::{Parked, Status, TurnedBackBy};
 use crate::payload::Payload;
 
 /// One fact of a transition.
@@ -27,11 +29,102 @@ pub enum Change {
         event_time_ms: i64,
         /// When its time is up.
         deadline_ms: Option<i64>,
+        /// The saga that runs it as a step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<Parent>,
     },
     /// What the saga is searched by.
     Tagged(BTreeMap<String, String>),
     /// A command was asked for. In the outbox it *is* the command.
     Requested(Box<Request>),
+    /// A wait, a sleep, an approval or a child was begun. In the outbox it *is* the message to the
+    /// mailbox or to the child.
+    Asked(Box<Ask>),
+    /// A wait is over, and its mailbox is told so.
+    Unwanted {
+        /// Which occurrence.
+        occurrence: String,
+        /// The mailbox.
+        mailbox: String,
+    },
+    /// A child was asked to take back whatever it did.
+    AskedBack {
+        /// Which occurrence of the `run`.
+        occurrence: String,
+        /// The child.
+        child: String,
+        /// The idempotency key of this.
+        key: String,
+        /// The key of the `run`.
+        done_key: String,
+        /// Counts the keys under which it was asked.
+        round: u32,
+    },
+    /// A child answered its parent.
+    Answered(Box<Told>),
+    /// The parent asks to take it all back.
+    UndoAsked {
+        /// Under this key.
+        key: String,
+    },
+    /// A step with others inside it was entered.
+    Entered {
+        /// Where it stands.
+        place: Place,
+        /// What it is.
+        shape: Shape,
+    },
+    /// The next item of an `each`, or the next round of a `repeat`, begins.
+    NextBegan {
+        /// Where the step stands.
+        place: Place,
+    },
+    /// The next round of a `repeat` begins at `due_ms`.
+    Paused {
+        /// Where the step stands.
+        place: Place,
+        /// When.
+        due_ms: i64,
+    },
+    /// What the items of an `each` have given.
+    Collected {
+        /// Where the step stands.
+        place: Place,
+        /// A list.
+        values: Payload,
+    },
+    /// Variables were set.
+    Set {
+        /// Where the step stands.
+        place: Place,
+        /// To which values.
+        vars: BTreeMap<String, Value>,
+    },
+    /// A part failed, and is undone by itself while the saga goes forward.
+    Reversed {
+        /// Where it stands.
+        place: Place,
+        /// Why.
+        caught: Caught,
+    },
+    /// What failed is undone, and the steps of `on_failure` are taken.
+    Recovering {
+        /// Where the step stands.
+        place: Place,
+        /// Where its steps stand in it.
+        block: u16,
+        /// Why.
+        caught: Caught,
+    },
+    /// A person's decision had no effect, for this reason.
+    NotDecided {
+        /// What was said.
+        decision: Decision,
+        /// Why not.
+        reason: String,
+    },
+    /// Of a mailbox.
+    Mail(Box<MailChange>),
     /// A step was passed over: its condition did not hold.
     Skipped {
         /// Where it stands.
@@ -122,6 +215,89 @@ pub enum Change {
     },
 }
 
+/// What a step with others inside it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// So many branches, all of which begin.
+    Parallel(u16),
+    /// The case at this position.
+    Choose(u16),
+    /// A list.
+    Each {
+        /// The step's id.
+        id: String,
+        /// The list.
+        items: Payload,
+    },
+    /// Rounds.
+    Repeat,
+    /// Nothing of it can begin: it failed at once.
+    Nothing,
+}
+
+/// What a wait, a sleep, an approval or a child is asked for, as the journal keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Who is asked.
+    pub kind: LineKind,
+    /// The step's id.
+    pub step: String,
+    /// Names the occurrence.
+    pub occurrence: String,
+    /// Where the step stands.
+    pub place: Place,
+    /// When its time is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_ms: Option<i64>,
+    /// Of a `wait`: the mailbox. Of a `run`: the child's saga key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Of a `run`: the definition's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
+    /// Of a `run`: the idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Of a `run`: the child's event. Of an `approve`: what is shown. Else null.
+    pub input: Payload,
+}
+
+/// What a child answered its parent, as the journal keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// Whom.
+    pub parent: Parent,
+    /// What the answer is about.
+    pub direction: Direction,
+    /// The idempotency key that is answered.
+    pub key: String,
+    /// What is said. Only *done*, *failed* and *refused*.
+    pub answer: ToldAnswer,
+}
+
+/// What a child can answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToldAnswer {
+    /// It is done.
+    Done(Option<Payload>),
+    /// It was stopped: what it did, it may have done.
+    Stopped {
+        /// Machine-readable.
+        code: String,
+        /// For people.
+        reason: String,
+    },
+    /// It undid what it did, or never began.
+    Refused {
+        /// Machine-readable.
+        code: String,
+        /// For people.
+        reason: String,
+    },
+}
+
 /// A command as the journal keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -158,6 +334,9 @@ pub struct Request {
     pub output: Option<Payload>,
     /// No answer by then counts as silence.
     pub due_ms: i64,
+    /// The same, whatever heartbeats say; where the two differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_due_ms: Option<i64>,
 }
 
 impl Request {
@@ -175,212 +354,6 @@ impl Request {
             output: self.output.clone(),
             due_ms: self.due_ms,
         }
-    }
-}
-
-impl Change {
-    /// Begins a saga from its first change.
-    ///
-    /// Returns `None` if this change begins none.
-    pub(super) fn begin(&self, key: &str, at_ms: i64) -> Option<Saga> {
-        let Self::Began {
-            definition_hash,
-            event,
-            trace,
-            event_time_ms,
-            deadline_ms,
-        } = self
-        else {
-            return None;
-        };
-        Some(Saga {
-            key: key.to_owned(),
-            definition_hash: definition_hash.clone(),
-            seq: 0,
-            head: String::new(),
-            status: Status::Running,
-            course: Course::Forward,
-            turned_back: None,
-            parked: None,
-            event: event.clone(),
-            trace: trace.clone(),
-            tags: BTreeMap::new(),
-            deadline_ms: *deadline_ms,
-            root: Part::sequence(),
-            lines: Vec::new(),
-            output: None,
-            event_time_ms: *event_time_ms,
-            started_at_ms: at_ms,
-            ended_at_ms: None,
-            changed_at_ms: at_ms,
-        })
-    }
-}
-
-impl Saga {
-    /// Applies one change that was decided at `at_ms`.
-    ///
-    /// Returns `None` if the change does not fit the saga, which no journal of ours can hold.
-    #[must_use = "a change that does not fit means a journal that is not this saga's"]
-    pub(super) fn apply(&mut self, change: &Change, at_ms: i64) -> Option<()> {
-        match change {
-            Change::Began { .. } => return None,
-            Change::Tagged(tags) => self.tags.clone_from(tags),
-            Change::Requested(request) => self.apply_request(request, at_ms)?,
-            Change::Skipped { place } => self
-                .enter(place, Part::Skipped)
-                .and_then(|()| self.leave(place))?,
-            Change::Left { place } => self.leave(place)?,
-            Change::Backoff {
-                occurrence,
-                due_ms,
-                failure,
-            } => {
-                let line = self.line_mut(occurrence)?;
-                line.status = match line.status.awaits()? {
-                    Direction::Do => LineStatus::Waiting,
-                    Direction::Undo => LineStatus::UndoWaiting,
-                };
-                line.due_ms = Some(*due_ms);
-                line.failure = Some(failure.clone());
-            }
-            Change::Extended { occurrence, due_ms } => {
-                self.line_mut(occurrence)?.due_ms = Some(*due_ms);
-            }
-            Change::Done { occurrence, output } => {
-                let line = self.rest(occurrence, LineStatus::Done)?;
-                line.output.clone_from(output);
-                line.failure = None;
-            }
-            Change::Refused {
-                occurrence,
-                failure,
-            } => {
-                self.rest(occurrence, LineStatus::Refused)?.failure = Some(failure.clone());
-            }
-            Change::Doubted {
-                occurrence,
-                failure,
-            } => {
-                self.rest(occurrence, LineStatus::Ambiguous)?.failure = Some(failure.clone());
-            }
-            Change::Undone { occurrence, .. } => {
-                self.rest(occurrence, LineStatus::Undone)?;
-            }
-            Change::Stuck {
-                occurrence,
-                failure,
-            } => {
-                self.rest(occurrence, LineStatus::Stuck)?.failure = Some(failure.clone());
-            }
-            Change::Waived { occurrence } => {
-                self.rest(occurrence, LineStatus::Waived)?;
-            }
-            Change::TurnedBack(by) => {
-                self.course = Course::Back;
-                self.turned_back = Some(by.clone());
-            }
-            Change::Parked(parked) => self.parked = Some(parked.clone()),
-            Change::Unparked => self.parked = None,
-            Change::DeadlinePassed => self.deadline_ms = None,
-            Change::Declined { .. } => {}
-            Change::Ended { status, output } => {
-                self.parked = None;
-                self.output.clone_from(output);
-                self.ended_at_ms = Some(at_ms);
-                self.status = *status;
-                for line in &mut self.lines {
-                    line.due_ms = None;
-                }
-            }
-        }
-        if !self.status.has_ended() {
-            self.status = match (&self.parked, self.course) {
-                (Some(_), _) => Status::Parked,
-                (None, Course::Forward) => Status::Running,
-                (None, Course::Back) => Status::Compensating,
-            };
-        }
-        Some(())
-    }
-
-    fn apply_request(&mut self, request: &Request, at_ms: i64) -> Option<()> {
-        let status = match request.direction {
-            Direction::Do => LineStatus::InFlight,
-            Direction::Undo => LineStatus::Undoing,
-        };
-        if let Some(line) = self.line_mut(&request.occurrence) {
-            line.status = status;
-            line.attempt = request.attempt;
-            line.due_ms = Some(request.due_ms);
-            if request.new_round {
-                line.round_first = request.attempt;
-                line.round_at_ms = at_ms;
-            }
-            if let Some(round) = request.undo_round {
-                line.undo_round = round;
-                // An undo by the same activity is given what the step was: kept once.
-                line.undo_input = Some(&request.input)
-                    .filter(|input| **input != line.input)
-                    .cloned();
-            }
-            return Some(());
-        }
-        let line = Line {
-            step: request.step.clone(),
-            occurrence: request.occurrence.clone(),
-            place: request.place.clone(),
-            pivot: request.pivot,
-            status,
-            attempt: request.attempt,
-            round_first: request.attempt,
-            round_at_ms: at_ms,
-            due_ms: Some(request.due_ms),
-            undo_round: 0,
-            undo_input: None,
-            input: request.input.clone(),
-            output: None,
-            failure: None,
-        };
-        self.lines.push(line);
-        self.enter(&request.place, Part::Do(self.lines.len() - 1))
-    }
-
-    /// Puts a part where the next one of its sequence runs, or in the place of one that was
-    /// opened anew.
-    fn enter(&mut self, place: &[u16], part: Part) -> Option<()> {
-        let (last, parent) = place.split_last()?;
-        match self.root.at_mut(parent)? {
-            Part::Sequence { behind, running } if behind.len() == usize::from(*last) => {
-                *running = Some(Box::new(part));
-                Some(())
-            }
-            Part::Sequence { .. } | Part::Do(_) | Part::Skipped => None,
-        }
-    }
-
-    fn leave(&mut self, place: &[u16]) -> Option<()> {
-        let (last, parent) = place.split_last()?;
-        match self.root.at_mut(parent)? {
-            Part::Sequence { behind, running } if behind.len() == usize::from(*last) => {
-                behind.push(*running.take()?);
-                Some(())
-            }
-            Part::Sequence { .. } | Part::Do(_) | Part::Skipped => None,
-        }
-    }
-
-    fn line_mut(&mut self, occurrence: &str) -> Option<&mut Line> {
-        self.lines
-            .iter_mut()
-            .find(|line| line.occurrence == occurrence)
-    }
-
-    fn rest(&mut self, occurrence: &str, status: LineStatus) -> Option<&mut Line> {
-        let line = self.line_mut(occurrence)?;
-        line.status = status;
-        line.due_ms = None;
-        Some(line)
     }
 }
 

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
-use super::message::{Act, Answer, Command, Direction, Message};
+use super::message::{
+    Act, Answer, Command, Decision, Direction, Message, Note, Parent, Source, Want,
+};
 use super::state::{Saga, Status};
 
 /// One transition, as the journal keeps it.
@@ -62,6 +64,14 @@ pub enum Cause {
     Wake,
     /// A person acted.
     Act(Act),
+    /// An event came from outside.
+    Event(Source),
+    /// A person decided.
+    Decision(Decision),
+    /// A mailbox was told who waits.
+    Want(Want),
+    /// The parent asked to take it all back.
+    Undo(Parent),
 }
 
 impl Cause {
@@ -82,6 +92,10 @@ impl Cause {
             },
             Message::Wake => Self::Wake,
             Message::Act(act) => Self::Act(act.clone()),
+            Message::Event(event) => Self::Event(event.source.clone()),
+            Message::Decision(decision) => Self::Decision(decision.clone()),
+            Message::Want(want) => Self::Want(want.clone()),
+            Message::Undo(undo) => Self::Undo(undo.parent.clone()),
         }
     }
 
@@ -92,6 +106,10 @@ impl Cause {
             Self::Reply { .. } => "reply",
             Self::Wake => "wake",
             Self::Act(_) => "act",
+            Self::Event(_) => "event",
+            Self::Decision(_) => "decision",
+            Self::Want(_) => "want",
+            Self::Undo(_) => "undo",
         }
     }
 }
@@ -180,6 +198,14 @@ impl Entry {
                 }
             })
             .collect()
+    }
+}
+
+impl Entry {
+    /// What an entry says to other sagas and mailboxes, in order: the journal is the outbox.
+    pub fn notes(saga: &str, at_ms: i64, body: &Body) -> Vec<Note> {
+        let changes = body.changes.iter();
+        changes.filter_map(|change| change.note(saga, at_ms)).collect()
     }
 }
 

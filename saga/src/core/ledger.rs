@@ -15,6 +15,9 @@ pub struct Line {
     pub occurrence: String,
     /// Where the step stands in the definition.
     pub place: Place,
+    /// Who is asked.
+    #[serde(default, skip_serializing_if = "LineKind::is_do")]
+    pub kind: LineKind,
     /// Whether the step is the pivot.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pivot: bool,
@@ -29,6 +32,15 @@ pub struct Line {
     /// When silence counts as no answer, or when the next attempt leaves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_ms: Option<i64>,
+    /// When the answer to the present attempt counts as missing whatever heartbeats say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_due_ms: Option<i64>,
+    /// Of a `wait`: the mailbox. Of a `run`: the child's saga key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Of a `wait`: whether the mailbox still holds that it waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wanted: bool,
     /// Counts the keys under which an undo was asked for; above 1 only after a refused undo.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub undo_round: u32,
@@ -43,6 +55,40 @@ pub struct Line {
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineKind {
+    /// Workers.
+    #[default]
+    Do,
+    /// The world, for an event.
+    Wait,
+    /// The clock.
+    Sleep,
+    /// A person.
+    Approve,
+    /// Another saga.
+    Run,
+}
+
+impl LineKind {
+    /// The verb.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Do => "do",
+            Self::Wait => "wait",
+            Self::Sleep => "sleep",
+            Self::Approve => "approve",
+            Self::Run => "run",
+        }
+    }
+
+    fn is_do(&self) -> bool {
+        *self == Self::Do
+    }
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -37,17 +37,129 @@ pub struct Start {
     pub by: Option<String>,
     /// When the event happened. Milliseconds since the Unix epoch.
     pub event_time_ms: i64,
+    /// The saga that runs it as a step of its own.
+    pub parent: Option<Parent>,
 }
 
-/// Anything else that reaches a saga.
+/// The step that a saga is run as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The saga that asks.
+    pub saga: String,
+    /// Its occurrence of the step.
+    pub occurrence: String,
+    /// The idempotency key under which it asks.
+    pub key: String,
+}
+
+/// Anything else that reaches a saga, or a mailbox.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
-    /// A worker answered.
+    /// A worker answered, or a saga that runs as a step.
     Reply(Reply),
     /// Time has passed: something may be due.
     Wake,
     /// A person acts.
     Act(Act),
+    /// Something happened outside that a saga waits for.
+    Event(Event),
+    /// A person decides.
+    Decision(Decision),
+    /// To a mailbox: a saga waits for an event, or does no more.
+    Want(Want),
+    /// To a saga that runs as a step: take back whatever you did.
+    Undo(ParentUndo),
+}
+
+/// An event from outside. Intake gives it to a mailbox, and the mailbox to the saga that waits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The occurrence that waits; `None` on the way to a mailbox.
+    pub occurrence: Option<String>,
+    /// The record.
+    pub value: Payload,
+    /// Where it was read.
+    pub source: Source,
+    /// To a mailbox: how long it is kept. Milliseconds since the Unix epoch.
+    pub until_ms: Option<i64>,
+    /// W3C `traceparent` of the record.
+    pub trace: Option<String>,
+}
+
+/// Where a record was read: no two are the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Source {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// What a person says to an `approve`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The occurrence; may be left out where only one waits.
+    pub occurrence: Option<String>,
+    /// Yes or no.
+    pub approved: bool,
+    /// Who.
+    pub by: String,
+    /// In which role.
+    pub role: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A saga waits for an event, or does no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    /// Which saga.
+    pub saga: String,
+    /// Its occurrence of the `wait`.
+    pub occurrence: String,
+    /// It does no more.
+    pub cancel: bool,
+}
+
+/// A parent turns back: what the child did is to be taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParentUndo {
+    /// The idempotency key under which it is asked.
+    pub key: String,
+    /// Who asks.
+    pub parent: Parent,
+}
+
+/// What a saga or a mailbox says to another. It leaves like a command: by way of the journal, after
+/// the commit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Note {
+    /// The key of the saga or mailbox.
+    pub to: String,
+    /// What is said.
+    pub body: NoteBody,
+}
+
+/// What is said in a [`Note`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum NoteBody {
+    /// Begin.
+    Start {
+        /// The name of the definition.
+        definition: String,
+        /// How.
+        start: Start,
+    },
+    /// A child answers its parent.
+    Reply(Reply),
+    /// A mailbox hands over an event.
+    Event(Event),
+    /// To a mailbox.
+    Want(Want),
+    /// To a child.
+    Undo(ParentUndo),
 }
 
 /// A worker's answer to a command.

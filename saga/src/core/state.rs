@@ -1,15 +1,13 @@
 //! The saga: everything that is known of one run.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ledger::{Failure, Line, LineStatus};
-use super::message::{Act, Direction};
-use super::part::Part;
-use crate::expression::Steps;
+use super::message::{Act, Direction, Parent};
+use super::part::{Part, Place};
 use crate::payload::Payload;
 
 /// One run of a definition. It changes by changes only: see [`Saga::advance`].
@@ -38,6 +36,18 @@ pub struct Saga {
     /// W3C `traceparent` of what started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// The saga that runs it as a step, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// The key under which the parent asked to take it all back, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_key: Option<String>,
+    /// What was set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, Value>,
+    /// Where a repetition pauses, and until when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<(Place, i64)>,
     /// What it is searched by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
@@ -127,6 +137,8 @@ pub enum TurnedBackBy {
     Cancel(Act),
     /// Its time was up.
     Deadline,
+    /// The saga that runs it as a step turned back.
+    Parent,
 }
 
 /// Why a saga waits for a person.
@@ -184,12 +196,16 @@ impl Saga {
         if self.status.has_ended() || self.parked.is_some() {
             return None;
         }
+        if let Part::Mailbox(mailbox) = &self.root {
+            return mailbox.wake_at_ms();
+        }
         let lines = self.lines.iter().filter_map(|line| line.due_ms);
+        let pauses = self.pauses.iter().map(|(_, due)| *due);
         let deadline = match self.course {
             Course::Forward => self.deadline_ms,
             Course::Back => None,
         };
-        lines.chain(deadline).min()
+        lines.chain(pauses).chain(deadline).min()
     }
 
     /// The idempotency key of an occurrence. `round` counts the keys under which an undo was asked
@@ -219,18 +235,5 @@ impl Saga {
         self.lines
             .iter()
             .position(|line| line.occurrence == occurrence)
-    }
-}
-
-/// What the steps of a saga have answered, for expressions.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Outputs<'a>(pub(super) &'a Saga);
-
-impl Steps for Outputs<'_> {
-    fn output(&self, id: &str) -> Option<Cow<'_, Value>> {
-        let line = self.0.lines.iter().rev().find(|line| line.step == id)?;
-        line.output
-            .as_ref()
-            .map(|output| Cow::Borrowed(output.value()))
     }
 }

@@ -8,6 +8,7 @@
 //! | `compile.rs` | from text to a program that reads only the paths it names |
 //! | `evaluate.rs` | running it |
 //! | `value.rs` | between JSON and CEL |
+//! | `read.rs` | values as keys and as times |
 //! | `template.rs` | documents with expressions in them |
 //!
 //! # What an expression can see
@@ -38,6 +39,7 @@ mod compile;
 mod error;
 mod evaluate;
 mod path;
+mod read;
 mod scope;
 mod source;
 mod template;
@@ -48,5 +50,6 @@ pub mod limits;
 pub use compile::Expression;
 pub use error::{EvaluationError, ExpressionError};
 pub use path::{Path, Root, Segment};
+pub use read::{key_text, time_ms};
 pub use scope::{NoSteps, Scope, Steps};
 pub use template::Template;

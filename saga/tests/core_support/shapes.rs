@@ -164,6 +164,7 @@ pub(crate) fn start(definition: &Definition) -> Start {
         trace: None,
         by: None,
         event_time_ms: START_MS - 5,
+        parent: None,
     }
 }
 

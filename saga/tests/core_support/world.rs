@@ -55,7 +55,11 @@ impl World {
     /// Takes note of a message and of what it led to.
     pub(crate) fn arrived(&mut self, message: &Message, was_ignored: bool) {
         match message {
-            Message::Wake => {}
+            Message::Wake
+            | Message::Event(_)
+            | Message::Decision(_)
+            | Message::Want(_)
+            | Message::Undo(_) => {}
             Message::Reply(reply) => self.answered(reply, was_ignored),
             Message::Act(act) => {
                 let has_reason = act.reason.as_deref().is_some_and(|r| !r.trim().is_empty());

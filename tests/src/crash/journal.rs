@@ -133,6 +133,7 @@ fn why(by: &TurnedBackBy) -> String {
         TurnedBackBy::Failure { failure, .. } => failure.kind.name(),
         TurnedBackBy::Cancel(_) => "cancel",
         TurnedBackBy::Deadline => "deadline",
+        TurnedBackBy::Parent => "parent",
     }
     .to_owned()
 }

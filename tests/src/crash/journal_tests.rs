@@ -55,6 +55,7 @@ fn rows() -> Vec<Row> {
         trace: None,
         by: None,
         event_time_ms: 1,
+        parent: None,
     };
     let (mut saga, first) = Saga::start(&definition, start, 1);
     let command = first.commands.first().unwrap();

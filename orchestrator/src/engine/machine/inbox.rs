@@ -102,6 +102,7 @@ fn start_of(record: &IncomingRecord, start: Start) -> Result<Arrival, String> {
             trace,
             by: start.by,
             event_time_ms: start.event_time_ms,
+            parent: None,
         },
     })
 }

@@ -37,7 +37,7 @@ pub const ON_TIMEOUT: u16 = u16::MAX - 1;
 /// The position of the steps of `on_refused`.
 pub const ON_REFUSED: u16 = u16::MAX - 2;
 
-fn position(n: usize) -> u16 {
+pub(super) fn position(n: usize) -> u16 {
     // The limits of a definition are far below.
     u16::try_from(n).unwrap_or(u16::MAX)
 }
@@ -88,6 +88,41 @@ impl Step {
         for (slot, reaction) in reactions {
             if let Some(OnFailure::Steps(steps)) = reaction {
                 blocks.push(Block { slot, steps });
+            }
+        }
+        blocks
+    }
+
+    /// The sequences inside it, in the order of [`Step::blocks`], to be changed.
+    pub(super) fn blocks_mut(&mut self) -> Vec<&mut Vec<Step>> {
+        let mut blocks = Vec::new();
+        match &mut self.verb {
+            Verb::Parallel(parallel) => {
+                blocks.extend(parallel.branches.iter_mut().map(|(_, steps)| steps));
+            }
+            Verb::Choose(choose) => {
+                blocks.extend(choose.cases.iter_mut().map(|case| &mut case.steps));
+                blocks.extend(choose.otherwise.as_mut());
+            }
+            Verb::Each(each) => blocks.push(&mut each.steps),
+            Verb::Repeat(repeat) => blocks.push(&mut repeat.steps),
+            Verb::Do(_)
+            | Verb::Wait(_)
+            | Verb::Sleep(_)
+            | Verb::Run(_)
+            | Verb::Approve(_)
+            | Verb::Set(_)
+            | Verb::Fail(_)
+            | Verb::End(_) => {}
+        }
+        let reactions = [
+            Some(&mut self.on_failure),
+            self.on_timeout.as_mut(),
+            self.on_refused.as_mut(),
+        ];
+        for reaction in reactions.into_iter().flatten() {
+            if let OnFailure::Steps(steps) = reaction {
+                blocks.push(steps);
             }
         }
         blocks

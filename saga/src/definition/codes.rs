@@ -30,20 +30,21 @@ pub const CODES: &[Code] = &[
     Code {
         code: "BS0102",
         title: "the definition exceeds a limit",
-        text: "A definition has at most 1 MiB, 64 levels, 200,000 values, 1,000 steps, 100 start rules and 32 tags. A \
-               saga carries a part of each in its state; a longer one is better cut into several.",
+        text: "A definition has at most 1 MiB, 96 levels, 200,000 values, 1,000 steps, 16 of them inside each other, 100 \
+               start rules and 32 tags, and the files that it names have 1 MiB together. A saga carries a part of \
+               each in its state; a longer one is better cut into several, which `run` each other.",
     },
     Code {
         code: "BS0103",
         title: "a key is not known here",
-        text: "Each part of a definition has its keys, and a misspelt one would be left out in silence. The nearest \
-               known key is named.",
+        text: "Each part of a definition and each verb has its keys, and a misspelt one would be left out in silence. \
+               The nearest known key is named, or the verbs with which it goes.",
     },
     Code {
         code: "BS0104",
         title: "a key, or a step, is missing",
         text: "A definition must have `saga` and at least one step, a start rule `topic` and `key`, an undo by \
-               another activity `do`.",
+               another activity `do`; and a verb has parts without which it means nothing, as `over` with `each`.",
     },
     Code {
         code: "BS0105",
@@ -54,12 +55,6 @@ pub const CODES: &[Code] = &[
         code: "BS0106",
         title: "a key is written twice",
         text: "Only one of them could count, and which one is a matter of taste. Leave one out.",
-    },
-    Code {
-        code: "BS0107",
-        title: "a part of the language is not available yet",
-        text: "The language has twelve verbs and timeouts in parts; this version runs `do` with one timeout. The \
-               definition is right, and this version cannot run it.",
     },
     Code {
         code: "BS0108",
@@ -77,6 +72,19 @@ pub const CODES: &[Code] = &[
         title: "a number is out of range",
         text: "The first attempt counts, so there is at least one. Timeouts, backoffs, budgets and deadlines of no time \
                at all would fail everything or turn a retry into a storm. A backoff does not end below its begin.",
+    },
+    Code {
+        code: "BS0111",
+        title: "a step has two verbs",
+        text: "A step does one thing, so that its id, its place in the journal and its undo are one. Make two steps \
+               of it; steps that belong together go under `parallel`, `choose`, `each` or `repeat`.",
+    },
+    Code {
+        code: "BS0112",
+        title: "a file cannot be read",
+        text: "A definition may name schemas (`input`, `output`) and contracts (`activities`) that stand in files of \
+               their own. Each path is relative to the file in which it is written. A schema is an Avro schema, as \
+               JSON; contracts are YAML, a map from activities to contracts.",
     },
     Code {
         code: "BS0201",

@@ -5,8 +5,11 @@ pub use crate::expression::limits::*;
 /// Size of a definition's text. 1 MiB.
 pub const DEFINITION_BYTES_MAX: usize = 1_048_576;
 
-/// Levels of lists and maps in a definition's text. 64.
-pub const YAML_DEPTH_MAX: usize = 64;
+/// Bytes of the files that a definition names, all together. 1 MiB: they are stored with it.
+pub const FILES_BYTES_MAX: usize = 1_048_576;
+
+/// Levels of lists and maps in a definition's text. 96: a step in a step takes up to four.
+pub const YAML_DEPTH_MAX: usize = 96;
 
 /// Values in a definition's text, each use of an alias counted. 200,000.
 pub const YAML_NODES_MAX: usize = 200_000;

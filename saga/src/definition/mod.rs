@@ -6,7 +6,10 @@
 //! | `blocks.rs` | the sequences inside a step |
 //! | `yaml.rs` | reading and checking a text |
 //! | `node.rs` | YAML as a tree that knows where everything stands |
-//! | `read.rs`, `parts.rs` | from that tree to the structure, and its small parts |
+//! | `read/` | from that tree to the structure |
+//! | `keys/` | the keys of the language |
+//! | `files.rs` | the files that a definition names |
+//! | `ids.rs` | the ids of steps for which none is written |
 //! | `words.rs` | names and durations, as they are written |
 //! | `check.rs` | what must hold before a definition is run |
 //! | `hash.rs` | the name of a structure |
@@ -17,10 +20,12 @@ mod blocks;
 mod check;
 mod codes;
 mod diagnostic;
+mod files;
 mod hash;
+mod ids;
+mod keys;
 mod model;
 mod node;
-mod parts;
 mod place;
 mod read;
 mod words;
@@ -31,4 +36,5 @@ pub mod limits;
 pub use blocks::{Block, ON_FAILURE, ON_REFUSED, ON_TIMEOUT, Slot, step_at, walk};
 pub use codes::{CODES, Code, explain};
 pub use diagnostic::{Diagnostic, Severity};
+pub use files::Files;
 pub use model::*;

@@ -6,8 +6,19 @@ use std::sync::Arc;
 use crate::contract::Schema;
 use crate::expression::{Expression, Template};
 
+/// `timeout` where nothing is written. 30 s.
+pub(super) const REPLY_MS_DEFAULT: u64 = 30_000;
+/// `at_once` where nothing is written.
+pub(super) const AT_ONCE_DEFAULT: u16 = 10;
+/// `most` of an `each` where nothing is written.
+pub(super) const ITEMS_MAX_DEFAULT: u16 = 1_000;
+/// `most` of a `repeat` where nothing is written.
+pub(super) const ROUNDS_MAX_DEFAULT: u16 = 100;
+/// `early` where nothing is written. 1 h.
+pub(super) const EARLY_MS_DEFAULT: u64 = 3_600_000;
+
 /// What a saga does, checked and ready to run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Definition {
     /// Kebab-case, e.g. `process-order`.
     pub name: String,
@@ -111,6 +122,26 @@ pub enum Verb {
     Fail(Fail),
     /// Completes the saga here, with this output. Not inside `parallel` and `each`.
     End(Option<Template>),
+}
+
+impl Verb {
+    /// As it is written: `do`, `parallel`, …
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Do(_) => "do",
+            Self::Parallel(_) => "parallel",
+            Self::Choose(_) => "choose",
+            Self::Each(_) => "each",
+            Self::Repeat(_) => "repeat",
+            Self::Wait(_) => "wait",
+            Self::Sleep(_) => "sleep",
+            Self::Run(_) => "run",
+            Self::Approve(_) => "approve",
+            Self::Set(_) => "set",
+            Self::Fail(_) => "fail",
+            Self::End(_) => "end",
+        }
+    }
 }
 
 /// Several sequences side by side.
@@ -282,6 +313,12 @@ impl Timeout {
             heartbeat_ms: None,
             total_ms: None,
         }
+    }
+}
+
+impl Default for Timeout {
+    fn default() -> Self {
+        Self::of_reply(REPLY_MS_DEFAULT)
     }
 }
 

@@ -80,6 +80,11 @@ impl Places {
         self.spans.insert(place.into(), span);
     }
 
+    /// The parts that stand in the text.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.spans.keys().cloned().collect()
+    }
+
     /// Whether a part stands in the text itself.
     pub(super) fn has(&self, place: &str) -> bool {
         self.spans.contains_key(place)

@@ -2,6 +2,7 @@
 
 use super::check::check;
 use super::diagnostic::Diagnostic;
+use super::files::Files;
 use super::hash::hash;
 use super::limits::DIAGNOSTICS_MAX;
 use super::model::Definition;
@@ -12,11 +13,14 @@ use super::read::read;
 impl Definition {
     /// Reads a definition from YAML, checks it and names it by its hash. Warnings are dropped.
     ///
+    /// No other files are at hand: schemas stay unread, and payloads are not held against them;
+    /// contracts in a file of their own are an error. See [`Definition::from_yaml_with`].
+    ///
     /// # Errors
     ///
     /// All that is wrong with it, in the order of the text; at least one.
     pub fn from_yaml(source: &str) -> Result<Self, Vec<Diagnostic>> {
-        errors_only(read_and_check(None, source))
+        errors_only(read_and_check(None, source, None))
     }
 
     /// As [`Definition::from_yaml`], and the diagnostics name the file.
@@ -25,7 +29,20 @@ impl Definition {
     ///
     /// As [`Definition::from_yaml`].
     pub fn from_yaml_named(file: &str, source: &str) -> Result<Self, Vec<Diagnostic>> {
-        errors_only(read_and_check(Some(file), source))
+        errors_only(read_and_check(Some(file), source, None))
+    }
+
+    /// As [`Definition::from_yaml_named`], with the files that the definition names.
+    ///
+    /// # Errors
+    ///
+    /// As [`Definition::from_yaml`]; also for a file that is not there or not what it should be.
+    pub fn from_yaml_with(
+        file: &str,
+        source: &str,
+        files: &dyn Files,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        errors_only(read_and_check(Some(file), source, Some(files)))
     }
 
     /// As [`Definition::from_yaml_named`], with the warnings; there are no errors among them.
@@ -37,7 +54,20 @@ impl Definition {
         file: Option<&str>,
         source: &str,
     ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
-        read_and_check(file, source)
+        read_and_check(file, source, None)
+    }
+
+    /// As [`Definition::from_yaml_with`], with the warnings; there are no errors among them.
+    ///
+    /// # Errors
+    ///
+    /// The errors and the warnings, in the order of the text; at least one error.
+    pub fn check_yaml_with(
+        file: Option<&str>,
+        source: &str,
+        files: &dyn Files,
+    ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        read_and_check(file, source, Some(files))
     }
 
     /// Checks a definition that was not read from a text: the diagnostics have no lines.
@@ -51,10 +81,10 @@ impl Definition {
         let mut found = Vec::new();
         check(&self, &Places::default(), &mut found);
         if found.iter().any(Diagnostic::is_error) {
-            return Err(sorted(found));
+            return Err(sorted(found, None));
         }
         self.hash = hash(&self);
-        Ok((self, sorted(found)))
+        Ok((self, sorted(found, None)))
     }
 }
 
@@ -73,27 +103,42 @@ fn errors_only(
 fn read_and_check(
     file: Option<&str>,
     source: &str,
+    files: Option<&dyn Files>,
 ) -> Result<(Definition, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut places = Places::of_text(file, source);
-    let root = match Node::read(source) {
-        Ok(root) => root,
-        Err(error) => return Err(vec![no_yaml(&places, error)]),
-    };
     let mut found = Vec::new();
-    let mut definition = read(&root, &mut places, &mut found);
+    let definition = read_only(source, files, &mut places, &mut found);
     // Checking what could only be read in part would report what follows from that.
     if found.is_empty() {
         check(&definition, &places, &mut found);
     }
     if found.iter().any(Diagnostic::is_error) {
-        return Err(sorted(found));
+        return Err(sorted(found, file));
     }
-    definition.hash = hash(&definition);
-    source.clone_into(&mut definition.source);
-    Ok((definition, sorted(found)))
+    Ok((definition, sorted(found, file)))
 }
 
-fn no_yaml(places: &Places, error: YamlError) -> Diagnostic {
+/// Reads a text and names what it holds; it is not checked.
+pub(super) fn read_only(
+    source: &str,
+    files: Option<&dyn Files>,
+    places: &mut Places,
+    found: &mut Vec<Diagnostic>,
+) -> Definition {
+    let root = match Node::read(source) {
+        Ok(root) => root,
+        Err(error) => {
+            found.push(no_yaml(places, error));
+            return Definition::default();
+        }
+    };
+    let mut definition = read(&root, files, places, found);
+    definition.hash = hash(&definition);
+    source.clone_into(&mut definition.source);
+    definition
+}
+
+pub(super) fn no_yaml(places: &Places, error: YamlError) -> Diagnostic {
     const TOP: Span = Span {
         line: 1,
         column: 1,
@@ -108,13 +153,30 @@ fn no_yaml(places: &Places, error: YamlError) -> Diagnostic {
 }
 
 /// In the order of the text, once each. Errors go before warnings where not all can be shown.
-fn sorted(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+fn sorted(mut found: Vec<Diagnostic>, file: Option<&str>) -> Vec<Diagnostic> {
     let all = found.len();
     found.sort_by_key(|diagnostic| diagnostic.severity);
     found.truncate(DIAGNOSTICS_MAX);
     let more = all - found.len();
     found.sort_by(|a, b| {
-        (a.line, a.column, a.code, &a.message).cmp(&(b.line, b.column, b.code, &b.message))
+        // Other files come after the definition's own.
+        let a = (
+            a.file.as_deref() != file,
+            &a.file,
+            a.line,
+            a.column,
+            a.code,
+            &a.message,
+        );
+        let b = (
+            b.file.as_deref() != file,
+            &b.file,
+            b.line,
+            b.column,
+            b.code,
+            &b.message,
+        );
+        a.cmp(&b)
     });
     // A default that is wrong is found wrong in each step that takes it.
     found.dedup();

@@ -1,12 +1,13 @@
 //! Reading the small parts: maps with fixed keys, numbers, durations, expressions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::diagnostic::Diagnostic;
-use super::node::{Node, Yaml};
-use super::place::Span;
-use super::read::Reader;
-use super::words::{DURATION_HELP, duration_ms, nearest};
+use super::Reader;
+use crate::definition::diagnostic::Diagnostic;
+use crate::definition::keys::{Key, verbs_with};
+use crate::definition::node::{Node, Yaml};
+use crate::definition::place::Span;
+use crate::definition::words::{DURATION_HELP, duration_ms, nearest};
 use crate::expression::{Expression, ExpressionError, Template};
 
 /// The entries of a map, by key.
@@ -23,22 +24,6 @@ impl<'n> Fields<'n> {
 }
 
 impl Reader<'_> {
-    pub(super) fn timeout(&mut self, node: &Node, place: &str) -> Option<u64> {
-        if matches!(node.yaml, Yaml::Map(_)) {
-            self.push(
-                self.places
-                    .error(
-                        "BS0107",
-                        node.span,
-                        "a timeout in parts is not available yet".to_owned(),
-                    )
-                    .with_help("write one duration: how long an attempt may go without an answer"),
-            );
-            return None;
-        }
-        self.duration(node, place)
-    }
-
     pub(super) fn duration(&mut self, node: &Node, place: &str) -> Option<u64> {
         self.places.put(place, node.span);
         self.measured(node, duration_ms)
@@ -77,6 +62,36 @@ impl Reader<'_> {
             self.wrong_kind(node, what, "a whole number");
         }
         count
+    }
+
+    /// A number of items, of rounds: at most 65,535.
+    pub(super) fn optional_small(
+        &mut self,
+        fields: &Fields<'_>,
+        place: &str,
+        name: &str,
+    ) -> Option<u16> {
+        let node = fields.get(name)?;
+        let count = self.count(node, &format!("{place}.{name}"), &format!("`{name}`"))?;
+        let small = u16::try_from(count).ok();
+        if small.is_none() {
+            self.error(
+                "BS0110",
+                node.span,
+                format!("`{name}` is {count}, and at most {} is allowed", u16::MAX),
+            );
+        }
+        small
+    }
+
+    pub(super) fn optional_duration(
+        &mut self,
+        fields: &Fields<'_>,
+        place: &str,
+        name: &str,
+    ) -> Option<u64> {
+        let node = fields.get(name)?;
+        self.duration(node, &format!("{place}.{name}"))
     }
 
     pub(super) fn percent(&mut self, node: &Node, place: &str) -> Option<u8> {
@@ -157,6 +172,56 @@ impl Reader<'_> {
         }
     }
 
+    pub(super) fn optional_logic(
+        &mut self,
+        fields: &Fields<'_>,
+        place: &str,
+        name: &str,
+    ) -> Option<Expression> {
+        let node = fields.get(name)?;
+        self.logic(node, &format!("{place}.{name}"), name)
+    }
+
+    pub(super) fn required_logic(
+        &mut self,
+        fields: &Fields<'_>,
+        place: &str,
+        name: &str,
+    ) -> Option<Expression> {
+        let node = self.required(fields, name)?;
+        self.logic(node, &format!("{place}.{name}"), name)
+    }
+
+    /// A document under a key, or the empty object.
+    pub(super) fn document(&mut self, fields: &Fields<'_>, place: &str, name: &str) -> Template {
+        match fields.get(name) {
+            Some(node) => self.template(node, &format!("{place}.{name}")),
+            None => Template::empty(),
+        }
+    }
+
+    /// A list of texts, of which the order counts for nothing.
+    pub(super) fn texts_of(
+        &mut self,
+        node: &Node,
+        place: &str,
+        what: &str,
+        one: &str,
+    ) -> Option<BTreeSet<String>> {
+        self.places.put(place, node.span);
+        let Yaml::List(items) = &node.yaml else {
+            self.wrong_kind(node, what, &format!("a list, each {one}"));
+            return None;
+        };
+        let mut texts = BTreeSet::new();
+        for (n, item) in items.iter().enumerate() {
+            if let Some(text) = self.text(item, &format!("{place}[{n}]"), one) {
+                texts.insert(text);
+            }
+        }
+        Some(texts)
+    }
+
     pub(super) fn no_expression(&self, error: &ExpressionError, span: Span) -> Diagnostic {
         let span = match error.offset {
             Some(offset) => self.places.within(span, offset, 1),
@@ -210,7 +275,7 @@ impl Reader<'_> {
         &mut self,
         node: &'n Node,
         what: &str,
-        known: &[&str],
+        known: &[Key],
     ) -> Option<Fields<'n>> {
         let Yaml::Map(nodes) = &node.yaml else {
             self.wrong_kind(node, what, "a map");
@@ -221,19 +286,15 @@ impl Reader<'_> {
             let Some(name) = self.key(key) else {
                 continue;
             };
-            if known.contains(&name) {
+            if known.iter().any(|known| known.name == name) {
                 entries.insert(name, (key, value));
-            } else {
-                let help = match nearest(name, known) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("it may have {}", known.join(", ")),
-                };
-                self.push(
-                    self.places
-                        .error("BS0103", key.span, format!("{what} has no `{name}`"))
-                        .with_help(help),
-                );
+                continue;
             }
+            self.push(
+                self.places
+                    .error("BS0103", key.span, format!("{what} has no `{name}`"))
+                    .with_help(instead(name, known)),
+            );
         }
         let span = nodes.first().map_or(node.span, |(key, _)| key.span);
         Some(Fields {
@@ -270,5 +331,43 @@ impl Reader<'_> {
 
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);
+    }
+}
+
+/// What to write instead of a key that is not known.
+fn instead(name: &str, known: &[Key]) -> String {
+    let names: Vec<&str> = known.iter().map(|known| known.name).collect();
+    let of_a_step = known.iter().any(|known| known.name == "on_failure");
+    if of_a_step {
+        if name == "until" && names.contains(&"sleep") {
+            return "write `sleep: { until: … }`".to_owned();
+        }
+        if name == "else" && names.contains(&"choose") {
+            return "write it as the last of the list: `- else: […]`".to_owned();
+        }
+        let others: Vec<String> = verbs_with(name)
+            .iter()
+            .map(|verb| format!("`{verb}`"))
+            .collect();
+        if !others.is_empty() {
+            return format!("`{name}` goes with {}", others.join(" and "));
+        }
+    }
+    match nearest(name, &names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("it may have {}", names.join(", ")),
+    }
+}
+
+/// From the start of a key to the end of its value, where they share a line.
+pub(super) fn joined(key: &Node, value: &Node) -> Span {
+    let end = value.span.column + value.span.len;
+    if key.span.line == value.span.line && end > key.span.column {
+        Span {
+            len: end - key.span.column,
+            ..key.span
+        }
+    } else {
+        key.span
     }
 }

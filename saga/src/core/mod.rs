@@ -14,6 +14,7 @@
 //! | `forth.rs`, `back.rs` | going forward and going back through the tree |
 //! | `fate.rs` | what a failure leads to |
 //! | `ask.rs` | asking workers, the clock, people, the world and other sagas |
+//! | `fit.rs` | whether payloads keep to what was agreed |
 //! | `family.rs` | parents and children |
 //! | `mailbox.rs` | events that wait for a saga, and sagas that wait for an event |
 //! | `sight.rs`, `outputs.rs` | what expressions see |
@@ -28,6 +29,7 @@ mod change;
 mod entry;
 mod family;
 mod fate;
+mod fit;
 mod forth;
 mod ledger;
 mod message;

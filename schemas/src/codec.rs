@@ -9,7 +9,8 @@ use crate::frame::CONFLUENT;
 use crate::frame::{self, FRAME_LEN_MAX, SINGLE_OBJECT};
 use crate::known::{self, RecordKind};
 use crate::message::{
-    Act, Command, DeadLetter, Definition, JournalEntry, OrderPlaced, Reply, Start,
+    Act, Command, DeadLetter, Decision, Definition, JournalEntry, OrderPlaced, Reply, Start, Undo,
+    WaitEvent, Want,
 };
 use crate::writer::Writer;
 use crate::{DecodeError, EncodeError, Limits, SchemaRef};
@@ -21,10 +22,18 @@ use crate::{Registry, RegistryError, wire::Topics};
 pub enum InboxMessage {
     /// A saga is to begin.
     Start(Start),
-    /// A worker answers.
+    /// A worker answers, or a saga that runs as a step of another.
     Reply(Reply),
     /// A person or a tool asks.
     Act(Act),
+    /// Something happened that a saga may wait for.
+    Event(WaitEvent),
+    /// A saga waits for an event.
+    Want(Want),
+    /// A child is to take back what it did.
+    Undo(Undo),
+    /// A person decides.
+    Decision(Decision),
 }
 
 /// Turns messages into framed bytes and back.
@@ -118,6 +127,10 @@ impl Codec {
             (topics.inbox(), RecordKind::Start),
             (topics.inbox(), RecordKind::Reply),
             (topics.inbox(), RecordKind::Act),
+            (topics.inbox(), RecordKind::Event),
+            (topics.inbox(), RecordKind::Want),
+            (topics.inbox(), RecordKind::Undo),
+            (topics.inbox(), RecordKind::Decision),
             (topics.journal(), RecordKind::JournalEntry),
             (topics.journal(), RecordKind::Definition),
         ] {
@@ -234,6 +247,10 @@ impl Codec {
             | RecordKind::Command
             | RecordKind::Reply
             | RecordKind::Act
+            | RecordKind::Event
+            | RecordKind::Want
+            | RecordKind::Undo
+            | RecordKind::Decision
             | RecordKind::JournalEntry
             | RecordKind::Definition
             | RecordKind::OrderPlaced => self.limits.input_bytes_max,
@@ -251,6 +268,10 @@ impl Codec {
             Some(RecordKind::Reply) => self.read(writer, body).map(InboxMessage::Reply),
             Some(RecordKind::Start) => self.read(writer, body).map(InboxMessage::Start),
             Some(RecordKind::Act) => self.read(writer, body).map(InboxMessage::Act),
+            Some(RecordKind::Event) => self.read(writer, body).map(InboxMessage::Event),
+            Some(RecordKind::Want) => self.read(writer, body).map(InboxMessage::Want),
+            Some(RecordKind::Undo) => self.read(writer, body).map(InboxMessage::Undo),
+            Some(RecordKind::Decision) => self.read(writer, body).map(InboxMessage::Decision),
             Some(
                 RecordKind::Command
                 | RecordKind::JournalEntry
@@ -259,7 +280,7 @@ impl Codec {
                 | RecordKind::OrderPlaced,
             )
             | None => Err(DecodeError::WrongType {
-                expected: "a start, a reply or an act",
+                expected: "a start, a reply, an act, an event, a want, an undo or a decision",
                 found: writer.name().to_owned(),
             }),
         }
@@ -298,6 +319,10 @@ records! {
     Reply encode_reply decode_reply "a reply";
     Start encode_start decode_start "a start";
     Act encode_act decode_act "an act";
+    WaitEvent encode_wait_event decode_wait_event "an event";
+    Want encode_want decode_want "a want";
+    Undo encode_undo decode_undo "an undo";
+    Decision encode_decision decode_decision "a decision";
     JournalEntry encode_journal_entry decode_journal_entry "a journal entry";
     DeadLetter encode_dead_letter decode_dead_letter "a dead letter";
     Definition encode_definition decode_definition "a definition";

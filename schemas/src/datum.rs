@@ -72,6 +72,21 @@ pub(crate) fn write_option(out: &mut Vec<u8>, bytes: Option<impl AsRef<[u8]>>) {
     }
 }
 
+/// Writes `["null", "long"]`.
+pub(crate) fn write_optional_long(out: &mut Vec<u8>, value: Option<i64>) {
+    match value {
+        None => out.push(0),
+        Some(value) => {
+            out.push(2);
+            write_long(out, value);
+        }
+    }
+}
+
+pub(crate) fn write_boolean(out: &mut Vec<u8>, value: bool) {
+    out.push(u8::from(value));
+}
+
 /// What remains of a datum.
 #[derive(Debug)]
 pub(crate) struct Input<'a> {
@@ -169,6 +184,22 @@ impl<'a> Input<'a> {
         } else {
             None
         })
+    }
+
+    pub(crate) fn optional_long(&mut self) -> Result<Option<i64>, String> {
+        Ok(if self.present()? {
+            Some(self.long()?)
+        } else {
+            None
+        })
+    }
+
+    pub(crate) fn boolean(&mut self) -> Result<bool, String> {
+        match self.take(1)? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            other => Err(format!("{other:?} is no boolean")),
+        }
     }
 
     /// Reads an enum's symbol by its place in `symbols`.

@@ -18,6 +18,14 @@ pub enum RecordKind {
     Reply,
     /// [`crate::Act`]
     Act,
+    /// [`crate::WaitEvent`]
+    Event,
+    /// [`crate::Want`]
+    Want,
+    /// [`crate::Undo`]
+    Undo,
+    /// [`crate::Decision`]
+    Decision,
     /// [`crate::JournalEntry`]
     JournalEntry,
     /// [`crate::DeadLetter`]
@@ -30,11 +38,15 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// Every record, the example event last.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Start,
         Self::Command,
         Self::Reply,
         Self::Act,
+        Self::Event,
+        Self::Want,
+        Self::Undo,
+        Self::Decision,
         Self::JournalEntry,
         Self::DeadLetter,
         Self::Definition,
@@ -48,6 +60,10 @@ impl RecordKind {
             Self::Command => "backstitch.v1.Command",
             Self::Reply => "backstitch.v1.Reply",
             Self::Act => "backstitch.v1.Act",
+            Self::Event => "backstitch.v1.Event",
+            Self::Want => "backstitch.v1.Want",
+            Self::Undo => "backstitch.v1.Undo",
+            Self::Decision => "backstitch.v1.Decision",
             Self::JournalEntry => "backstitch.v1.JournalEntry",
             Self::DeadLetter => "backstitch.v1.DeadLetter",
             Self::Definition => "backstitch.v1.Definition",
@@ -62,6 +78,10 @@ impl RecordKind {
             Self::Command => include_str!("../avsc/command.avsc"),
             Self::Reply => include_str!("../avsc/reply.avsc"),
             Self::Act => include_str!("../avsc/act.avsc"),
+            Self::Event => include_str!("../avsc/event.avsc"),
+            Self::Want => include_str!("../avsc/want.avsc"),
+            Self::Undo => include_str!("../avsc/undo.avsc"),
+            Self::Decision => include_str!("../avsc/decision.avsc"),
             Self::JournalEntry => include_str!("../avsc/journal_entry.avsc"),
             Self::DeadLetter => include_str!("../avsc/dead_letter.avsc"),
             Self::Definition => include_str!("../avsc/definition.avsc"),
@@ -72,10 +92,17 @@ impl RecordKind {
     /// Returns the schemas that released versions wrote, oldest first.
     pub fn released(self) -> &'static [&'static str] {
         match self {
-            Self::Start => &[include_str!("../avsc/released/start.1.avsc")],
+            Self::Start => &[
+                include_str!("../avsc/released/start.1.avsc"),
+                include_str!("../avsc/released/start.2.avsc"),
+            ],
             Self::Command => &[include_str!("../avsc/released/command.1.avsc")],
             Self::Reply => &[include_str!("../avsc/released/reply.1.avsc")],
             Self::Act => &[include_str!("../avsc/released/act.1.avsc")],
+            Self::Event => &[include_str!("../avsc/released/event.1.avsc")],
+            Self::Want => &[include_str!("../avsc/released/want.1.avsc")],
+            Self::Undo => &[include_str!("../avsc/released/undo.1.avsc")],
+            Self::Decision => &[include_str!("../avsc/released/decision.1.avsc")],
             Self::JournalEntry => &[include_str!("../avsc/released/journal_entry.1.avsc")],
             Self::DeadLetter => &[include_str!("../avsc/released/dead_letter.1.avsc")],
             Self::Definition => &[include_str!("../avsc/released/definition.1.avsc")],
@@ -121,7 +148,7 @@ static WRITERS: LazyLock<Vec<(u64, Writer)>> = LazyLock::new(|| {
     writers
 });
 
-/// Finds a compiled-in schema. There are a dozen, so a walk is as fast as a map.
+/// Finds a compiled-in schema. There are a score at most, so a walk is as fast as a map.
 pub(crate) fn by_fingerprint(fingerprint: u64) -> Option<&'static Writer> {
     WRITERS
         .iter()

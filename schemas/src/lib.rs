@@ -28,8 +28,9 @@ pub use event::{Event, EventSchemas, SchemaError, decode_event};
 pub use known::RecordKind;
 pub use limits::Limits;
 pub use message::{
-    Act, ActKind, Address, Command, DeadLetter, DeadLetterReason, Definition, Direction, HASH_LEN,
-    HeaderField, JournalEntry, Line, OrderPlaced, Reply, ReplyOutcome, SourcePosition, Start,
+    Act, ActKind, Address, Command, DeadLetter, DeadLetterReason, Decision, Definition, Direction,
+    HASH_LEN, HeaderField, JournalEntry, Line, OrderPlaced, Parent, Reply, ReplyOutcome,
+    SourcePosition, Start, Undo, WaitEvent, Want,
 };
 #[cfg(feature = "registry")]
 pub use registry::{Registry, RegistryConfig};

@@ -177,6 +177,20 @@ fn no_bomb_costs_more_than_it_weighs() {
         bomb.extend(long(len));
         codec.decode_dead_letter(&bomb).unwrap_err();
     }
+    // A length that nothing follows in the first field, in the last, and any byte that is a length.
+    for kind in RecordKind::ALL {
+        let golden = support::Any::sample(kind).encode(&codec);
+        let (frame, datum) = golden.split_at(10);
+        for len in [i64::MAX, i64::MIN, -1, 1 << 33] {
+            for at in 0..datum.len() {
+                let bomb = [frame, &datum[..at], &long(len)].concat();
+                let begun = Instant::now();
+                // What it says cannot be known: the byte may be a number.
+                drop(support::Any::decode(kind, &codec, &bomb));
+                assert!(begun.elapsed() < TIME_MAX, "{kind:?} {at}");
+            }
+        }
+    }
     // JSON.
     let deep = "[".repeat(1_000_000);
     decode_event(deep.as_bytes(), [], &EventSchemas::new()).unwrap_err();

@@ -40,6 +40,7 @@ pub(crate) fn start(context: &Context, args: &StartArgs) -> Result<Answer, CliEr
         event_time_ms: at_ms,
         by: Some(args.by.by.clone()),
         at_ms,
+        parent: None,
     };
     let payload = context
         .codec()?

@@ -109,6 +109,7 @@ impl Matcher {
                     event_time_ms: event.time_ms.unwrap_or(record.timestamp_ms),
                     by: None,
                     at_ms: now_ms,
+                    parent: None,
                 });
                 break;
             }

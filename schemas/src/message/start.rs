@@ -17,6 +17,37 @@ pub struct SourcePosition {
     pub offset: i64,
 }
 
+/// The step of another saga that a saga runs as.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Parent {
+    /// The saga that asks.
+    pub saga: String,
+    /// The occurrence of its step.
+    pub step: String,
+    /// The key under which it asks: the answer carries it.
+    pub idempotency_key: String,
+}
+
+impl Parent {
+    pub(super) fn size_max(&self) -> usize {
+        bytes_size(&self.saga) + bytes_size(&self.step) + bytes_size(&self.idempotency_key)
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        write_bytes(out, &self.saga);
+        write_bytes(out, &self.step);
+        write_bytes(out, &self.idempotency_key);
+    }
+
+    pub(super) fn read(input: &mut Input<'_>) -> Result<Self, String> {
+        Ok(Self {
+            saga: input.string()?,
+            step: input.string()?,
+            idempotency_key: input.string()?,
+        })
+    }
+}
+
 /// Asks for a saga to begin; the same key again is the same saga.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
@@ -34,6 +65,8 @@ pub struct Start {
     pub by: Option<String>,
     /// When this message was made, in milliseconds since 1970.
     pub at_ms: i64,
+    /// The saga that runs this one as a step, and is answered when it ends.
+    pub parent: Option<Parent>,
 }
 
 impl Datum for Start {
@@ -45,7 +78,8 @@ impl Datum for Start {
             + bytes_size(&self.event)
             + option_size(self.source.as_ref().map(|source| &source.topic))
             + option_size(self.by.as_ref())
-            + 4 * VARINT_LEN_MAX
+            + self.parent.as_ref().map_or(0, Parent::size_max)
+            + 5 * VARINT_LEN_MAX
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -64,6 +98,13 @@ impl Datum for Start {
         write_long(out, self.event_time_ms);
         write_option(out, self.by.as_ref());
         write_long(out, self.at_ms);
+        match &self.parent {
+            None => write_int(out, 0),
+            Some(parent) => {
+                write_int(out, 1);
+                parent.write(out);
+            }
+        }
     }
 
     fn read(input: &mut Input<'_>) -> Result<Self, String> {
@@ -83,6 +124,11 @@ impl Datum for Start {
             event_time_ms: input.long()?,
             by: input.optional_string()?,
             at_ms: input.long()?,
+            parent: if input.present()? {
+                Some(Parent::read(input)?)
+            } else {
+                None
+            },
         })
     }
 }

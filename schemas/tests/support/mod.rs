@@ -3,9 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 use backstitch_schemas::{
-    Act, ActKind, Address, Codec, Command, DeadLetter, DeadLetterReason, Definition, Direction,
-    HeaderField, JournalEntry, Line, OrderPlaced, RecordKind, Reply, ReplyOutcome, SourcePosition,
-    Start,
+    Act, ActKind, Address, Codec, Command, DeadLetter, DeadLetterReason, Decision, Definition,
+    Direction, HeaderField, JournalEntry, Line, OrderPlaced, Parent, RecordKind, Reply,
+    ReplyOutcome, SourcePosition, Start, Undo, WaitEvent, Want,
 };
 
 pub(crate) fn command() -> Command {
@@ -55,6 +55,61 @@ pub(crate) fn start() -> Start {
         }),
         event_time_ms: 1_772_323_199_000,
         by: None,
+        at_ms: 1_772_323_200_000,
+        parent: Some(parent()),
+    }
+}
+
+pub(crate) fn parent() -> Parent {
+    Parent {
+        saga: "split-order/4711".to_owned(),
+        step: "part[2]".to_owned(),
+        idempotency_key: "split-order/4711/part[2]/do".to_owned(),
+    }
+}
+
+pub(crate) fn event() -> WaitEvent {
+    WaitEvent {
+        saga: "~process-order.shipment_confirmed/4711".to_owned(),
+        step: None,
+        value: br#"{"order_id":"4711","at":"D\u00fcsseldorf"}"#.to_vec(),
+        source: SourcePosition {
+            topic: "shipments".to_owned(),
+            partition: 3,
+            offset: 815,
+        },
+        until_ms: Some(1_772_326_800_000),
+        at_ms: 1_772_323_200_000,
+    }
+}
+
+pub(crate) fn want() -> Want {
+    Want {
+        saga: "~process-order.shipment_confirmed/4711".to_owned(),
+        waiter: "process-order/4711".to_owned(),
+        step: "shipment_confirmed#2".to_owned(),
+        cancel: true,
+        at_ms: 1_772_323_200_000,
+    }
+}
+
+pub(crate) fn undo() -> Undo {
+    Undo {
+        saga: "process-order/4711".to_owned(),
+        idempotency_key: "split-order/4711/part[2]/undo".to_owned(),
+        parent: parent(),
+        at_ms: 1_772_323_200_000,
+    }
+}
+
+pub(crate) fn decision() -> Decision {
+    Decision {
+        saga: "process-order/4711".to_owned(),
+        step: Some("large_order".to_owned()),
+        approved: true,
+        by: "ada".to_owned(),
+        role: Some("sales-lead".to_owned()),
+        reason: None,
         at_ms: 1_772_323_200_000,
     }
 }
@@ -156,6 +211,10 @@ pub(crate) enum Any {
     Command(Command),
     Reply(Reply),
     Act(Act),
+    Event(WaitEvent),
+    Want(Want),
+    Undo(Undo),
+    Decision(Decision),
     JournalEntry(JournalEntry),
     DeadLetter(DeadLetter),
     Definition(Definition),
@@ -169,6 +228,10 @@ impl Any {
             RecordKind::Command => Self::Command(command()),
             RecordKind::Reply => Self::Reply(reply()),
             RecordKind::Act => Self::Act(act()),
+            RecordKind::Event => Self::Event(event()),
+            RecordKind::Want => Self::Want(want()),
+            RecordKind::Undo => Self::Undo(undo()),
+            RecordKind::Decision => Self::Decision(decision()),
             RecordKind::JournalEntry => Self::JournalEntry(journal_entry()),
             RecordKind::DeadLetter => Self::DeadLetter(dead_letter()),
             RecordKind::Definition => Self::Definition(definition()),
@@ -182,6 +245,10 @@ impl Any {
             Self::Command(record) => codec.encode_command(record),
             Self::Reply(record) => codec.encode_reply(record),
             Self::Act(record) => codec.encode_act(record),
+            Self::Event(record) => codec.encode_wait_event(record),
+            Self::Want(record) => codec.encode_want(record),
+            Self::Undo(record) => codec.encode_undo(record),
+            Self::Decision(record) => codec.encode_decision(record),
             Self::JournalEntry(record) => codec.encode_journal_entry(record),
             Self::DeadLetter(record) => codec.encode_dead_letter(record),
             Self::Definition(record) => codec.encode_definition(record),
@@ -200,6 +267,10 @@ impl Any {
             RecordKind::Command => codec.decode_command(bytes).map(Self::Command),
             RecordKind::Reply => codec.decode_reply(bytes).map(Self::Reply),
             RecordKind::Act => codec.decode_act(bytes).map(Self::Act),
+            RecordKind::Event => codec.decode_wait_event(bytes).map(Self::Event),
+            RecordKind::Want => codec.decode_want(bytes).map(Self::Want),
+            RecordKind::Undo => codec.decode_undo(bytes).map(Self::Undo),
+            RecordKind::Decision => codec.decode_decision(bytes).map(Self::Decision),
             RecordKind::JournalEntry => codec.decode_journal_entry(bytes).map(Self::JournalEntry),
             RecordKind::DeadLetter => codec.decode_dead_letter(bytes).map(Self::DeadLetter),
             RecordKind::Definition => codec.decode_definition(bytes).map(Self::Definition),

@@ -23,6 +23,7 @@ impl World {
             event_time_ms: self.now,
             by: None,
             at_ms: self.now,
+            parent: None,
         };
         let payload = match self.codec.encode_start(&start) {
             Ok(payload) => payload,
@@ -152,6 +153,7 @@ impl World {
             event_time_ms: self.now,
             by: None,
             at_ms: self.now,
+            parent: None,
         };
         self.codec.encode_start(&start).ok()
     }

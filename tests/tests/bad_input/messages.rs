@@ -33,6 +33,7 @@ pub(crate) fn start(saga: &str, event: impl Into<Vec<u8>>) -> Start {
         event_time_ms: 1,
         by: Some("test".to_owned()),
         at_ms: 1,
+        parent: None,
     }
 }
 

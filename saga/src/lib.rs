@@ -17,6 +17,7 @@ pub mod definition;
 pub mod expression;
 pub mod invariant;
 
+mod nearest;
 mod payload;
 
 pub use crate::core::{

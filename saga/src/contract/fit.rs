@@ -38,12 +38,17 @@ impl Schema {
     ///
     /// The time it takes grows with the size of the document times that of the schema, at most.
     pub fn misfit(&self, value: &Value) -> Option<Misfit> {
+        self.misfit_of(value, self.root())
+    }
+
+    /// The same for a part of a document.
+    pub(crate) fn misfit_of(&self, value: &Value, id: TypeId) -> Option<Misfit> {
         let fitter = Fitter {
             kind: &|id| self.kind(id),
             defaults: false,
             known: RefCell::default(),
         };
-        fitter.misfit(value, self.root())
+        fitter.misfit(value, id)
     }
 }
 

@@ -380,7 +380,7 @@ fn is_root(name: &str) -> bool {
 }
 
 /// CEL's names of types, which are values.
-fn is_type(name: &str) -> bool {
+pub(super) fn is_type(name: &str) -> bool {
     matches!(
         name,
         "bool"

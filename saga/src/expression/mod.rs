@@ -10,6 +10,7 @@
 //! | `value.rs` | between JSON and CEL |
 //! | `read.rs` | values as keys and as times |
 //! | `template.rs` | documents with expressions in them |
+//! | `typing/` | what an expression gives, and what cannot be right in it |
 //!
 //! # What an expression can see
 //!
@@ -43,6 +44,7 @@ mod read;
 mod scope;
 mod source;
 mod template;
+mod typing;
 mod value;
 
 pub mod limits;
@@ -53,3 +55,4 @@ pub use path::{Path, Root, Segment};
 pub use read::{key_text, time_ms};
 pub use scope::{NoSteps, Scope, Steps};
 pub use template::Template;
+pub use typing::{NoTypes, PayloadProblem, Record, Rule, StepTypes, Type, TypeProblem, TypeScope};

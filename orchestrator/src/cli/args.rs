@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::text::parse_wait;
 use crate::store::{ListQuery, SagaStatus};
@@ -160,6 +160,15 @@ pub(crate) enum Command {
     ///
     /// Example: backstitch check definitions/order.yaml
     Check(CheckArgs),
+    /// Begin a saga: a definition, its schemas, a worker and a test file
+    ///
+    /// All of it passes as written: `backstitch check`, `backstitch test`, and the worker's own tests. README.md in the
+    /// folder says how it is run. Nothing that is there already is overwritten.
+    ///
+    /// Example: backstitch new book-room
+    ///
+    /// Example: backstitch new book-room --dir sagas/book-room --worker python
+    New(NewArgs),
     /// What is configured, where it comes from, and what could be
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -468,6 +477,31 @@ pub(crate) struct CheckArgs {
     /// YAML files
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// Of `new`.
+#[derive(Debug, Args)]
+pub(crate) struct NewArgs {
+    /// The name of the saga, in kebab-case
+    pub(crate) name: String,
+    /// The folder to write in; made if it is not there. Default: the name
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// What the worker is written in
+    #[arg(long, value_enum, default_value_t = NewWorker::Rust)]
+    pub(crate) worker: NewWorker,
+    /// The checkout of Backstitch that a Rust worker takes its kit from. Default: the one this program was built from
+    #[arg(long, value_name = "DIR")]
+    pub(crate) kit: Option<PathBuf>,
+}
+
+/// What a worker is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NewWorker {
+    /// With the worker kit.
+    Rust,
+    /// With a Kafka client and an Avro library.
+    Python,
 }
 
 /// Of `config`.

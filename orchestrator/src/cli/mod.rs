@@ -24,6 +24,7 @@ mod dead_letters;
 mod demo;
 mod error;
 mod list;
+mod new;
 mod publish;
 mod run;
 mod serve;

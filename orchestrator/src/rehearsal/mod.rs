@@ -1,0 +1,46 @@
+//! Rehearsals: a definition is walked in simulated time, over the real core and the real machine,
+//! before it runs.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `script.rs` | what goes otherwise than it should, and the names of cases |
+//! | `cast.rs`, `values.rs` | the definitions, and the data of a path |
+//! | `world.rs`, `outside.rs` | the world of a run, and what happens outside |
+//! | `workers.rs`, `post.rs` | workers with a book of what really happened; records |
+//! | `witness.rs`, `judge.rs` | what is checked on the way, and at the end |
+//! | `run.rs`, `coverage.rs` | what came of a run, and what was seen at work |
+
+mod cast;
+mod coverage;
+mod expect;
+mod explore;
+mod judge;
+mod notation;
+mod outside;
+mod paths;
+mod post;
+mod reading;
+mod rehearse;
+mod run;
+mod sample;
+mod script;
+mod solve;
+mod test_file;
+mod values;
+mod witness;
+mod workers;
+mod world;
+
+pub use cast::Cast;
+pub use coverage::{Coverage, Missed, Share};
+pub use expect::{Expect, Tested, Unmet};
+pub use explore::{Broken, Explored, Extent, Group, PAIRS_MAX, told};
+pub use notation::{Place, Wrong};
+pub use paths::Path;
+pub use rehearse::Rehearsal;
+pub use run::{End, Moment, Run};
+pub use script::{Case, Fault};
+pub use test_file::Test;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! What the world outside does: services publish, workers answer, people decide, as the script has
+//! it.
+
+use backstitch_saga::definition::{Approve, Verb, Wait};
+use backstitch_saga::expression::{Root, Scope, key_text};
+use backstitch_schemas::{Command, Decision, Direction, SourcePosition, Start, WaitEvent};
+use serde_json::Value;
+
+use super::post::Stored;
+use super::script::{Answering, AskedKind, Coming, Deciding, find, is_in, step_of};
+use super::values::{Key, lay_over, put};
+use super::witness::{Asked, definition_of};
+use super::world::{BEGIN_MS, World};
+
+/// An event or a decision that is late comes so much after its time.
+const LATE_MS: i64 = 1_000;
+/// An event or a decision comes so soon after it is awaited.
+const SOON_MS: i64 = 1;
+
+impl<'c> World<'c> {
+    /// An event comes in that starts the saga.
+    pub(super) fn begin(&mut self, key: &str, event: &Value) {
+        let definition = self.cast.main.name.clone();
+        let start = Start {
+            saga: backstitch_saga::Saga::key_of(&definition, key),
+            definition,
+            event: event.to_string().into_bytes(),
+            source: None,
+            event_time_ms: BEGIN_MS,
+            by: None,
+            at_ms: BEGIN_MS,
+            parent: None,
+        };
+        let record = Stored::start(&self.codec, &start);
+        self.send(0, record);
+    }
+
+    /// Does what the script has for something that was asked.
+    pub(super) fn respond(&mut self, asked: &Asked) {
+        if is_in(&self.script.cancels, &asked.mark) {
+            let record = Stored::cancel(&self.codec, &asked.saga, self.now);
+            self.send(0, record);
+        }
+        match asked.kind {
+            AskedKind::Wait => self.event_comes(asked),
+            AskedKind::Approve => self.person_decides(asked),
+            AskedKind::Do
+            | AskedKind::Undo
+            | AskedKind::Sleep
+            | AskedKind::Run
+            | AskedKind::Commit => {}
+        }
+    }
+
+    // ---- workers -----------------------------------------------------------------------------
+
+    /// How workers answer a command.
+    pub(super) fn answering(&self, command: &Command) -> Option<&'c Answering> {
+        let script = self.script;
+        find(&script.answers, &self.mark_of(command))
+    }
+
+    /// What workers answer once they have done it.
+    pub(super) fn output(&self, command: &Command) -> Option<Vec<u8>> {
+        if command.direction == Direction::Undo {
+            return None;
+        }
+        let mark = self.mark_of(command);
+        let given = find(&self.script.outputs, &mark).cloned();
+        let made_up = || {
+            let values = self.data.by_name.get(&command.definition)?;
+            values.output(&command.step)
+        };
+        given
+            .or_else(made_up)
+            .map(|value| value.to_string().into_bytes())
+    }
+
+    fn mark_of(&self, command: &Command) -> String {
+        let is_undo = command.direction == Direction::Undo;
+        self.witness.mark(&command.saga, &command.step, is_undo)
+    }
+
+    // ---- events ------------------------------------------------------------------------------
+
+    fn event_comes(&mut self, asked: &Asked) {
+        let script = self.script;
+        let event = find(&script.events, &asked.mark);
+        let coming = event.map_or(Coming::InTime, |event| event.coming);
+        let with = event.and_then(|event| event.with.as_ref());
+        let Some(mailbox) = asked.target.as_deref() else {
+            return;
+        };
+        for wait_ms in waits(coming, asked, self.now) {
+            self.publish_event(mailbox, &asked.occurrence, with, wait_ms);
+        }
+    }
+
+    /// An event for a mailbox comes in, before the saga has begun where the script says so.
+    pub(super) fn publish_event(
+        &mut self,
+        mailbox: &str,
+        occurrence: &str,
+        with: Option<&Value>,
+        wait_ms: i64,
+    ) {
+        let Some((name, value)) = of_mailbox(mailbox) else {
+            return self.fail(format!("`{mailbox}` is no key of a mailbox"));
+        };
+        let cast = self.cast;
+        let step = cast.step(name, step_of(occurrence));
+        let Some(Verb::Wait(wait)) = step.map(|step| &step.verb) else {
+            return self.fail(format!("nothing waits in {mailbox}"));
+        };
+        let made_up = self.data.by_name.get(name);
+        let mut record = made_up.map_or(Value::Null, |values| values.message(occurrence));
+        if let Some(with) = with {
+            lay_over(&mut record, with);
+        }
+        let at_ms = self.now.saturating_add(wait_ms);
+        let record = match addressed(wait, record, value, at_ms) {
+            Ok(record) => record,
+            Err(why) => {
+                self.notes.insert(format!("`{occurrence}` gets no event: {why}"));
+                return;
+            }
+        };
+        let offset = self.offsets.entry(wait.topic.clone()).or_insert(-1);
+        *offset += 1;
+        let early_ms = i64::try_from(wait.early_ms).unwrap_or(i64::MAX);
+        let event = WaitEvent {
+            saga: mailbox.to_owned(),
+            step: None,
+            value: record.to_string().into_bytes(),
+            source: SourcePosition {
+                topic: wait.topic.clone(),
+                partition: 0,
+                offset: *offset,
+            },
+            until_ms: Some(at_ms.saturating_add(early_ms)),
+            at_ms,
+        };
+        let record = Stored::event(&self.codec, &event);
+        self.send(wait_ms, record);
+    }
+
+    // ---- people ------------------------------------------------------------------------------
+
+    fn person_decides(&mut self, asked: &Asked) {
+        let script = self.script;
+        let usual = Deciding::default();
+        let deciding = find(&script.decisions, &asked.mark).unwrap_or(&usual);
+        let cast = self.cast;
+        let step = cast.step(definition_of(&asked.saga), step_of(&asked.occurrence));
+        let Some(Verb::Approve(approve)) = step.map(|step| &step.verb) else {
+            return;
+        };
+        for wait_ms in waits(deciding.coming, asked, self.now) {
+            let decision = decision(approve, deciding, asked, self.now.saturating_add(wait_ms));
+            let record = Stored::decision(&self.codec, &decision);
+            self.send(wait_ms, record);
+        }
+    }
+}
+
+fn decision(approve: &Approve, deciding: &Deciding, asked: &Asked, at_ms: i64) -> Decision {
+    let role = deciding.role.clone();
+    Decision {
+        saga: asked.saga.clone(),
+        step: Some(asked.occurrence.clone()),
+        approved: deciding.approved,
+        by: deciding.by.clone().unwrap_or_else(|| "a person".to_owned()),
+        role: role.or_else(|| approve.by.first().cloned()),
+        reason: deciding.reason.clone(),
+        at_ms,
+    }
+}
+
+/// After which waits it comes, each time.
+fn waits(coming: Coming, asked: &Asked, now_ms: i64) -> Vec<i64> {
+    match coming {
+        Coming::InTime => vec![SOON_MS],
+        // What came early lies in the mailbox already.
+        Coming::Early if asked.kind == AskedKind::Wait => Vec::new(),
+        Coming::Early => vec![SOON_MS],
+        Coming::Late => {
+            let rest_ms = asked.due_ms.map_or(0, |due| due.saturating_sub(now_ms));
+            vec![rest_ms.saturating_add(LATE_MS)]
+        }
+        Coming::Never => Vec::new(),
+        Coming::Twice => vec![SOON_MS, SOON_MS + 5],
+        Coming::After(wait_ms) => vec![i64::try_from(wait_ms).unwrap_or(i64::MAX)],
+    }
+}
+
+/// The definition and the value in the key of a mailbox, `~definition.wait/value`.
+fn of_mailbox(key: &str) -> Option<(&str, &str)> {
+    let (named, value) = key.strip_prefix('~')?.split_once('/')?;
+    Some((named.split_once('.')?.0, value))
+}
+
+/// The record, with a key that leads to this mailbox.
+fn addressed(wait: &Wait, record: Value, value: &str, at_ms: i64) -> Result<Value, String> {
+    let as_number = value.parse::<i64>().ok().map(Value::from);
+    let tries = [None, Some(Value::from(value)), as_number];
+    for wanted in tries.into_iter().enumerate().filter(|(n, w)| *n == 0 || w.is_some()) {
+        let mut record = record.clone();
+        if let Some(wanted) = wanted.1 {
+            for path in wait.key.paths().filter(|path| *path.root() == Root::Message) {
+                let path: Vec<Key> = path.segments().iter().map(Key::of).collect();
+                put(&mut record, &path, &wanted);
+            }
+        }
+        let scope = Scope::of_message(&record, at_ms);
+        let key = wait.key.evaluate(&scope).map_err(|e| e.to_string());
+        if key.and_then(|key| key_text(&key)).as_deref() != Ok(value) {
+            continue;
+        }
+        return match wait.accept.as_ref().map(|accept| accept.holds(&scope)) {
+            None | Some(Ok(true)) => Ok(record),
+            Some(Ok(false)) => Err(format!("its condition does not hold for {record}")),
+            Some(Err(error)) => Err(error.to_string()),
+        };
+    }
+    let key = wait.key.source();
+    Err(format!("no record was found for which `{key}` gives `{value}`"))
+}

@@ -1,0 +1,558 @@
+//! The paths of a definition: data with which each branch is taken, each list is empty, single and
+//! longer, each repetition goes round once, twice and too often.
+
+use std::collections::BTreeMap;
+
+use backstitch_saga::Definition;
+use backstitch_saga::definition::{Slot, Step, Verb, walk};
+use backstitch_saga::expression::{Expression, Template};
+use serde_json::{Map, Value};
+
+use super::cast::{Cast, Data};
+use super::coverage::Covered;
+use super::reading::{Aim, Around, Reading, inside, readings};
+use super::sample::sample;
+use super::solve::{Stage, Target, Wanted, ensure};
+use super::values::{Leaf, Setting, Source, Values};
+
+/// A list is not made longer than this to find out what too long a one does.
+const ITEMS_MAX: u16 = 20;
+/// A repetition is not gone round more often than this to find out what too often does.
+const ROUNDS_MAX: u16 = 20;
+
+/// Data, and what it is for.
+#[derive(Debug, Clone)]
+pub struct Path {
+    /// What is special about it, in words.
+    pub words: String,
+    pub(super) data: Data,
+}
+
+/// All paths of a cast.
+#[derive(Debug, Clone, Default)]
+pub struct Paths {
+    /// The usual one first.
+    pub all: Vec<Path>,
+    /// For what no data was found, and why.
+    pub(super) unsolved: BTreeMap<(String, Covered), String>,
+}
+
+/// What an alternative leads to.
+struct Turn<'d> {
+    words: String,
+    wanted: Vec<Wanted<'d>>,
+    leads_to: Option<Covered>,
+    rounds: Option<Rounds>,
+}
+
+/// How often a repetition goes round.
+struct Rounds {
+    /// Which number of an occurrence counts it.
+    depth: usize,
+    /// It is enough after so many; never if there are none.
+    enough: Option<u16>,
+}
+
+impl Paths {
+    /// Finds the paths of all definitions of a cast. `event` starts the first one, if it is given;
+    /// else one is made up.
+    pub(super) fn of(cast: &Cast, event: Option<&Value>) -> Self {
+        let mut base = Data::default();
+        let mut paths = Self::default();
+        let mut turns = Vec::new();
+        for definition in in_order(cast) {
+            let is_main = definition.name == cast.main.name;
+            let given = if is_main {
+                event.cloned()
+            } else {
+                event_of_child(cast, definition, &base)
+            };
+            let children = outputs_of_children(cast, &base);
+            let (values, found) = plan(definition, given, is_main, &children);
+            base.by_name.insert(definition.name.clone(), values);
+            turns.push((definition.name.clone(), found));
+        }
+        paths.all.push(Path {
+            words: "as usual".to_owned(),
+            data: base.clone(),
+        });
+        for (name, found) in turns {
+            for turn in found {
+                match turn.settings {
+                    Ok(settings) => {
+                        let mut data = base.clone();
+                        if let Some(values) = data.by_name.get_mut(&name) {
+                            values.settings.extend(settings);
+                        }
+                        let is_new = paths.all.iter().all(|path| path.data != data);
+                        let of = if name == cast.main.name {
+                            String::new()
+                        } else {
+                            format!("{name}: ")
+                        };
+                        if is_new {
+                            let words = format!("{of}{}", turn.words);
+                            paths.all.push(Path { words, data });
+                        }
+                    }
+                    Err(why) => {
+                        let unsolved = turn.leads_to.map(|covered| ((name.clone(), covered), why));
+                        paths.unsolved.extend(unsolved);
+                    }
+                }
+            }
+        }
+        paths
+    }
+}
+
+/// The first definition, then those that it runs, and so on.
+fn in_order(cast: &Cast) -> Vec<&Definition> {
+    let mut order: Vec<&Definition> = vec![&cast.main];
+    let mut n = 0;
+    while let Some(definition) = order.get(n).copied() {
+        walk(&definition.steps, &mut |step| {
+            if let Verb::Run(run) = &step.verb
+                && let Some(child) = cast.by_name.get(&run.saga)
+                && order.iter().all(|known| known.name != child.name)
+            {
+                order.push(child);
+            }
+        });
+        n += 1;
+    }
+    order
+}
+
+/// What a child is started with, as far as it can be foreseen.
+fn event_of_child(cast: &Cast, child: &Definition, data: &Data) -> Option<Value> {
+    for (name, values) in &data.by_name {
+        let parent = cast.by_name.get(name)?;
+        let mut found = None;
+        let (_, index) = readings(parent);
+        let sets = sets_of(parent);
+        let children = BTreeMap::new();
+        let stage = Stage {
+            index: &index,
+            sets: &sets,
+            children: &children,
+            is_free: &|_| false,
+            is_agreed: &|_, _| true,
+        };
+        each_step(&parent.steps, &Around::default(), &mut |step, around| {
+            if let Verb::Run(run) = &step.verb
+                && run.saga == child.name
+                && found.is_none()
+            {
+                found = stage.fill(&run.with, around, values).ok();
+            }
+        });
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// What children may answer, as far as it can be foreseen: for expressions of their parents.
+fn outputs_of_children(cast: &Cast, data: &Data) -> BTreeMap<String, Value> {
+    let mut outputs = BTreeMap::new();
+    for definition in cast.by_name.values() {
+        let (_, index) = readings(definition);
+        let sets = sets_of(definition);
+        let none = BTreeMap::new();
+        let stage = Stage {
+            index: &index,
+            sets: &sets,
+            children: &none,
+            is_free: &|_| false,
+            is_agreed: &|_, _| true,
+        };
+        let values = match data.by_name.get(&definition.name) {
+            Some(values) => values.clone(),
+            None => usual(definition, None, true).0,
+        };
+        let output = definition.output.as_ref().and_then(|template| {
+            let filled = stage.fill(template, &Around::default(), &values);
+            filled.ok()
+        });
+        outputs.insert(definition.name.clone(), output.unwrap_or_default());
+    }
+    outputs
+}
+
+/// What was found for one turn.
+struct Found {
+    words: String,
+    leads_to: Option<Covered>,
+    settings: Result<Vec<Setting>, String>,
+}
+
+/// The usual data of a definition, and what has to be other for each turn.
+fn plan(
+    definition: &Definition,
+    event: Option<Value>,
+    is_main: bool,
+    children: &BTreeMap<String, Value>,
+) -> (Values, Vec<Found>) {
+    let (mut values, all) = usual(definition, event, is_main);
+    let (_, index) = readings(definition);
+    let sets = sets_of(definition);
+    let is_free = |source: &Source| is_main || *source != Source::Event;
+    let is_agreed = |source: &Source, values: &Values| is_agreed(definition, source, values);
+    let stage = Stage {
+        index: &index,
+        sets: &sets,
+        children,
+        is_free: &is_free,
+        is_agreed: &is_agreed,
+    };
+    // One after the other; what is settled stays so.
+    let mut settled: Vec<Wanted<'_>> = Vec::new();
+    let usual = usual_targets(definition, &all);
+    for wanted in usual {
+        let found = stage.solve(std::slice::from_ref(&wanted), &settled, &values);
+        // A default is better than nothing: what cannot be had is told where it fails.
+        if let Some(settings) = found {
+            adopt(&mut values, settings);
+            settled.push(wanted);
+        }
+    }
+    let mut turns = Vec::new();
+    turns_of(&definition.steps, &Around::default(), &[], &mut turns);
+    let found = turns
+        .into_iter()
+        .map(|turn| {
+            let settings = solve_turn(&stage, &turn, &values);
+            Found {
+                words: turn.words,
+                leads_to: turn.leads_to,
+                settings,
+            }
+        })
+        .collect();
+    (values, found)
+}
+
+fn solve_turn<'d>(
+    stage: &Stage<'_, 'd>,
+    turn: &Turn<'d>,
+    values: &Values,
+) -> Result<Vec<Setting>, String> {
+    let solved = stage.solve(&turn.wanted, &[], values).ok_or_else(|| {
+        let sources: Vec<String> = turn
+            .wanted
+            .iter()
+            .map(|(reading, target)| match target {
+                Target::Holds(true) => format!("`{}` holds", reading.expression),
+                Target::Holds(false) => format!("`{}` does not hold", reading.expression),
+                Target::Len(len) => format!("`{}` has {len} items", reading.expression),
+                Target::Fits => format!("`{}` has a value", reading.expression),
+            })
+            .collect();
+        format!("no data was found with which {}", sources.join(" and "))
+    })?;
+    let Some(rounds) = &turn.rounds else {
+        return Ok(solved);
+    };
+    // `solved` is what makes it go on; what was usual ends it.
+    let mut settings = solved;
+    if let Some(enough) = rounds.enough {
+        let back: Vec<Setting> = settings
+            .iter()
+            .filter(|setting| setting.leaf.source != Source::Event)
+            .filter_map(|setting| {
+                let base = values.base(&setting.leaf.source);
+                let before = super::values::get(base, &setting.leaf.path)?;
+                Some(Setting {
+                    leaf: setting.leaf.clone(),
+                    value: before.clone(),
+                    from_round: Some((rounds.depth, enough - 1)),
+                })
+            })
+            .collect();
+        if back.is_empty() {
+            let what = "what it asks does not change from round to round";
+            return Err(what.to_owned());
+        }
+        settings.extend(back);
+    }
+    Ok(settings)
+}
+
+/// Lays settings into the data itself.
+fn adopt(values: &mut Values, settings: Vec<Setting>) {
+    for Setting { leaf, value, .. } in settings {
+        super::values::put(values.base_mut(&leaf.source), &leaf.path, &value);
+    }
+}
+
+fn is_agreed(definition: &Definition, source: &Source, values: &Values) -> bool {
+    let schema = schema_of(definition, source);
+    let value = match source {
+        Source::Event => Some(values.event()),
+        Source::Output(step) => values.output(step),
+        Source::Message(_) => None,
+    };
+    match (schema, value) {
+        (Some(schema), Some(value)) => schema.misfit(&value).is_none(),
+        (_, _) => true,
+    }
+}
+
+fn schema_of<'d>(
+    definition: &'d Definition,
+    source: &Source,
+) -> Option<&'d backstitch_saga::contract::Schema> {
+    let file = match source {
+        Source::Event => definition.input.as_ref(),
+        Source::Output(step) => {
+            let mut activity = None;
+            walk(&definition.steps, &mut |known| {
+                if let Verb::Do(work) = &known.verb
+                    && known.id == *step
+                {
+                    activity = Some(&work.activity);
+                }
+            });
+            definition.activities.get(activity?)?.output.as_ref()
+        }
+        Source::Message(_) => None,
+    };
+    file?.schema.as_deref()
+}
+
+/// Data in which there is something at each place that is read.
+fn usual<'d>(
+    definition: &'d Definition,
+    event: Option<Value>,
+    is_main: bool,
+) -> (Values, Vec<Reading<'d>>) {
+    let (all, index) = readings(definition);
+    let mut values = Values::default();
+    let is_given = event.is_some();
+    let made_up = schema_of(definition, &Source::Event).map(|schema| sample(schema.source()));
+    values.event = event
+        .or(made_up)
+        .unwrap_or_else(|| Value::Object(Map::new()));
+    for (step, _) in index.steps() {
+        let source = Source::Output(step.id.clone());
+        if let Some(schema) = schema_of(definition, &source) {
+            *values.base_mut(&source) = sample(schema.source());
+        }
+    }
+    for reading in &all {
+        for path in reading.expression.paths() {
+            let Some(Leaf { source, path }) = index.leaf(path, &reading.around) else {
+                continue;
+            };
+            // What a person or a parent gives is taken as it is.
+            if source == Source::Event && (is_given || !is_main) {
+                continue;
+            }
+            let name = match &source {
+                Source::Event => "event",
+                Source::Output(step) | Source::Message(step) => step.as_str(),
+            };
+            let is_whole = path.is_empty();
+            if !is_whole {
+                ensure(values.base_mut(&source), &path, name);
+            }
+        }
+    }
+    (values, all)
+}
+
+/// What has to be so for a saga to go the usual way.
+fn usual_targets<'d>(definition: &'d Definition, all: &[Reading<'d>]) -> Vec<Wanted<'d>> {
+    let mut wanted: Vec<Wanted<'d>> = Vec::new();
+    // The first start rule; the first case of each choice.
+    let mut held: Vec<&Expression> = Vec::new();
+    let mut loose: Vec<&Expression> = Vec::new();
+    held.extend(definition.start.first().and_then(|rule| rule.when.as_ref()));
+    loose.extend(definition.start.iter().skip(1).flat_map(|rule| &rule.when));
+    walk(&definition.steps, &mut |step| {
+        if let Verb::Choose(choose) = &step.verb {
+            loose.extend(choose.cases.iter().skip(1).map(|case| &case.when));
+        }
+    });
+    let is_among = |list: &[&Expression], one: &Expression| {
+        list.iter().any(|known| std::ptr::eq(*known, one))
+    };
+    for reading in all {
+        let target = match reading.aim {
+            Aim::List => Target::Len(1),
+            Aim::Truth if is_among(&loose, reading.expression) => Target::Fits,
+            Aim::Truth => Target::Holds(true),
+            Aim::Key | Aim::Time | Aim::Any => Target::Fits,
+        };
+        wanted.push((reading.clone(), target));
+    }
+    // Those that ask for most come first.
+    wanted.sort_by_key(|(reading, target)| match (target, reading.aim) {
+        (Target::Len(_), _) => 0,
+        (Target::Holds(_), _) => 1,
+        (_, Aim::Key | Aim::Time) => 2,
+        (_, _) => 3,
+    });
+    wanted
+}
+
+/// All ways that a definition can go other than usual.
+fn turns_of<'d>(
+    steps: &'d [Step],
+    around: &Around<'d>,
+    needs: &[Wanted<'d>],
+    turns: &mut Vec<Turn<'d>>,
+) {
+    for step in steps {
+        let id = &step.id;
+        let reading = |expression: &'d Expression, aim, around: &Around<'d>| Reading {
+            expression,
+            aim,
+            around: around.clone(),
+        };
+        let with = |more: Vec<Wanted<'d>>| needs.iter().cloned().chain(more).collect::<Vec<_>>();
+        let mut inner_needs = needs.to_vec();
+        if let Some(when) = &step.when {
+            let one = reading(when, Aim::Truth, around);
+            turns.push(Turn {
+                words: format!("`{id}` is skipped"),
+                wanted: with(vec![(one.clone(), Target::Holds(false))]),
+                leads_to: Some(Covered::Skipped(id.clone())),
+                rounds: None,
+            });
+            inner_needs.push((one, Target::Holds(true)));
+        }
+        match &step.verb {
+            Verb::Choose(choose) => {
+                let mut before: Vec<Wanted<'d>> = Vec::new();
+                for (n, case) in choose.cases.iter().enumerate() {
+                    let one = reading(&case.when, Aim::Truth, around);
+                    let mut wanted = inner_needs.clone();
+                    wanted.extend(before.iter().cloned());
+                    wanted.push((one.clone(), Target::Holds(true)));
+                    let at = u16::try_from(n).unwrap_or(u16::MAX);
+                    if n > 0 {
+                        turns.push(Turn {
+                            words: format!("case {} of `{id}`", n + 1),
+                            wanted: wanted.clone(),
+                            leads_to: Some(Covered::Case(id.clone(), at)),
+                            rounds: None,
+                        });
+                    }
+                    turns_of(&case.steps, around, &wanted, turns);
+                    before.push((one, Target::Holds(false)));
+                }
+                let mut wanted = inner_needs.clone();
+                wanted.extend(before);
+                let at = u16::try_from(choose.cases.len()).unwrap_or(u16::MAX);
+                turns.push(Turn {
+                    words: match &choose.otherwise {
+                        Some(_) => format!("`else` of `{id}`"),
+                        None => format!("no case of `{id}`"),
+                    },
+                    wanted: wanted.clone(),
+                    leads_to: Some(Covered::Case(id.clone(), at)),
+                    rounds: None,
+                });
+                for steps in &choose.otherwise {
+                    turns_of(steps, around, &wanted, turns);
+                }
+            }
+            Verb::Each(each) => {
+                let one = reading(&each.over, Aim::List, around);
+                let mut lens = vec![0, 3];
+                if each.items_max < ITEMS_MAX {
+                    lens.push(usize::from(each.items_max) + 1);
+                }
+                for len in lens {
+                    let mut wanted = inner_needs.clone();
+                    wanted.push((one.clone(), Target::Len(len)));
+                    turns.push(Turn {
+                        words: format!("`{id}` over {len} items"),
+                        wanted,
+                        leads_to: None,
+                        rounds: None,
+                    });
+                }
+                let inner = inside(step, Slot::Body, around);
+                turns_of(&each.steps, &inner, &inner_needs, turns);
+            }
+            Verb::Repeat(repeat) => {
+                let inner = inside(step, Slot::Body, around);
+                let until = reading(&repeat.until, Aim::Truth, &inner);
+                let mut counts = Vec::new();
+                if repeat.rounds_max >= 2 {
+                    counts.push(Some(2));
+                }
+                if repeat.rounds_max < ROUNDS_MAX {
+                    counts.push(None);
+                }
+                for enough in counts {
+                    let mut wanted = inner_needs.clone();
+                    wanted.push((until.clone(), Target::Holds(false)));
+                    turns.push(Turn {
+                        words: match enough {
+                            Some(count) => format!("`{id}` goes round {count} times"),
+                            None => format!("`{id}` goes round too often"),
+                        },
+                        wanted,
+                        leads_to: None,
+                        rounds: Some(Rounds {
+                            depth: around.numbers,
+                            enough,
+                        }),
+                    });
+                }
+                turns_of(&repeat.steps, &inner, &inner_needs, turns);
+            }
+            Verb::Parallel(parallel) => {
+                for (_, steps) in &parallel.branches {
+                    turns_of(steps, around, &inner_needs, turns);
+                }
+            }
+            Verb::Do(_)
+            | Verb::Wait(_)
+            | Verb::Sleep(_)
+            | Verb::Run(_)
+            | Verb::Approve(_)
+            | Verb::Set(_)
+            | Verb::Fail(_)
+            | Verb::End(_) => {}
+        }
+        for block in step.blocks() {
+            if let Slot::OnFailure | Slot::OnTimeout | Slot::OnRefused = block.slot {
+                turns_of(block.steps, around, &inner_needs, turns);
+            }
+        }
+    }
+}
+
+/// Calls `visit` with each step and what is around it.
+fn each_step<'d>(
+    steps: &'d [Step],
+    around: &Around<'d>,
+    visit: &mut dyn FnMut(&'d Step, &Around<'d>),
+) {
+    for step in steps {
+        visit(step, around);
+        for block in step.blocks() {
+            each_step(block.steps, &inside(step, block.slot, around), visit);
+        }
+    }
+}
+
+/// The variables, in the order in which they are set.
+fn sets_of(definition: &Definition) -> Vec<(&str, &Template, Around<'_>)> {
+    let mut sets = Vec::new();
+    each_step(&definition.steps, &Around::default(), &mut |step, around| {
+        if let Verb::Set(vars) = &step.verb {
+            for (name, template) in vars {
+                sets.push((name.as_str(), template, around.clone()));
+            }
+        }
+    });
+    sets
+}
+

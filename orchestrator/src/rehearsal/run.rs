@@ -1,0 +1,317 @@
+//! One run, and what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backstitch_saga::core::{Cause, LineKind, ParkedBy, Status, mailbox};
+use backstitch_saga::definition::{Verb, step_at};
+use backstitch_saga::{Change, Line, Saga};
+use serde_json::Value;
+
+use super::cast::{Cast, Data};
+use super::coverage::{Covered, Seen};
+use super::script::{AskedKind, Coming, Script};
+use super::witness::{Asked, definition_of};
+use super::world::{BEGIN_MS, World};
+
+/// How a saga stands when nothing is left to happen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    /// Each step of its path is done.
+    Completed,
+    /// Each step that may have run is undone.
+    Compensated,
+    /// A person stopped it.
+    Terminated,
+    /// It waits for a person.
+    Parked {
+        /// The step that it stopped at, if it stopped at one.
+        at: Option<String>,
+        /// Of which sort: `step`, `stuck`, `expression`, `deadline`.
+        by: String,
+    },
+    /// It is open, and waits for something outside that did not come.
+    Waiting {
+        /// For which step.
+        at: String,
+    },
+    /// It never began.
+    Nothing,
+}
+
+impl End {
+    /// One word, as `expect.status` has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Compensated => "compensated",
+            Self::Terminated => "terminated",
+            Self::Parked { .. } => "parked",
+            Self::Waiting { .. } => "waiting",
+            Self::Nothing => "not begun",
+        }
+    }
+
+    /// The step that it stands at.
+    pub fn at(&self) -> Option<&str> {
+        match self {
+            Self::Parked { at, .. } => at.as_deref(),
+            Self::Waiting { at } => Some(at),
+            Self::Completed | Self::Compensated | Self::Terminated | Self::Nothing => None,
+        }
+    }
+}
+
+/// One transition, for a reader.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    /// When. Milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// The same since the beginning.
+    pub since_ms: i64,
+    /// The saga key.
+    pub saga: String,
+    /// What led to it.
+    pub cause: Cause,
+    /// What changed.
+    pub changes: Vec<Change>,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// How the saga stands.
+    pub end: End,
+    /// Why it is parked, in words.
+    pub reason: Option<String>,
+    /// The occurrences that someone was asked to undo and that are undone, in order.
+    pub undone: Vec<String>,
+    /// The occurrences that were done, in order, undone later or not.
+    pub done: Vec<String>,
+    /// The occurrences that were asked for at all, in order.
+    pub begun: Vec<String>,
+    /// What it answered.
+    pub output: Option<Value>,
+    /// What it is searched by.
+    pub tags: BTreeMap<String, String>,
+    /// From its beginning to its end, or to where it stands.
+    pub took_ms: i64,
+    /// The first rule that was broken.
+    pub violation: Option<String>,
+    /// What could not be played, in words.
+    pub notes: BTreeSet<String>,
+    /// Whether it went on only because attempts without end found one.
+    pub gave_in: bool,
+    /// Everything that was asked for, in order.
+    pub asked: Vec<Asked>,
+    /// How many commits there were.
+    pub commits: u64,
+    /// What of the definitions was seen at work.
+    pub seen: Seen,
+    /// Everything that happened.
+    pub story: Vec<Moment>,
+}
+
+/// Begins a saga on this data, lets happen what the script has, and judges it.
+pub(super) fn run(
+    cast: &Cast,
+    data: &Data,
+    key: &str,
+    event: &Value,
+    script: &Script,
+    with_story: bool,
+) -> Run {
+    let early = early_events(cast, data, key, event, script);
+    let mut world = World::new(cast, data, script);
+    for asked in &early {
+        let planned = super::script::find(&script.events, &asked.mark);
+        let with = planned.and_then(|event| event.with.as_ref());
+        if let Some(mailbox) = &asked.target {
+            world.publish_event(mailbox, &asked.occurrence, with, 0);
+        }
+    }
+    world.begin(key, event);
+    world.run();
+    world.judge();
+    result(&world, with_story)
+}
+
+/// The waits whose events come before the saga begins. Their mailboxes are known once they have
+/// been waited for: that is found out first.
+fn early_events(
+    cast: &Cast,
+    data: &Data,
+    key: &str,
+    event: &Value,
+    script: &Script,
+) -> Vec<Asked> {
+    let is_early = |mark: &str| {
+        let planned = super::script::find(&script.events, mark);
+        planned.is_some_and(|event| event.coming == Coming::Early)
+    };
+    if !script.events.values().any(|e| e.coming == Coming::Early) {
+        return Vec::new();
+    }
+    let mut usual = script.clone();
+    usual.commits.clear();
+    for event in usual.events.values_mut() {
+        if event.coming == Coming::Early {
+            event.coming = Coming::InTime;
+        }
+    }
+    let mut world = World::new(cast, data, &usual);
+    world.begin(key, event);
+    world.run();
+    let mut asked = std::mem::take(&mut world.witness.asked);
+    asked.retain(|asked| asked.kind == AskedKind::Wait && is_early(&asked.mark));
+    asked
+}
+
+fn result(world: &World<'_>, with_story: bool) -> Run {
+    let main = world.main_saga().and_then(|key| world.witness.sagas.get(key));
+    let saga = main.map(|watched| &watched.saga);
+    let bodies = main.map_or(&[][..], |watched| &watched.bodies);
+    let changes = || bodies.iter().flat_map(|body| &body.changes);
+    let mut begun: Vec<String> = Vec::new();
+    let (mut done, mut undone) = (Vec::new(), Vec::new());
+    for change in changes() {
+        if let Change::Requested(request) = change {
+            begun.push(request.occurrence.clone());
+        } else if let Change::Asked(ask) = change {
+            begun.push(ask.occurrence.clone());
+        } else if let Change::Done { occurrence, .. } = change {
+            done.push(occurrence.clone());
+        } else if let Change::Undone {
+            occurrence,
+            asked: true,
+        } = change
+        {
+            undone.push(occurrence.clone());
+        }
+    }
+    let mut unique = BTreeSet::new();
+    begun.retain(|occurrence| unique.insert(occurrence.clone()));
+    let ends = |saga: &Saga| saga.ended_at_ms.unwrap_or(saga.changed_at_ms);
+    Run {
+        end: saga.map_or(End::Nothing, |saga| end_of(world, saga)),
+        reason: saga.and_then(|saga| Some(saga.parked.as_ref()?.reason.clone())),
+        undone,
+        done,
+        begun,
+        output: saga.and_then(|saga| Some(saga.output.as_ref()?.value().clone())),
+        tags: saga.map(|saga| saga.tags.clone()).unwrap_or_default(),
+        took_ms: saga.map_or(0, |saga| ends(saga) - saga.started_at_ms),
+        violation: world.wrong.clone(),
+        notes: world.notes.clone(),
+        gave_in: world.workers.gave_in,
+        asked: world.witness.asked.clone(),
+        commits: world.commits,
+        seen: seen(world),
+        story: if with_story { story(world) } else { Vec::new() },
+    }
+}
+
+fn end_of(world: &World<'_>, saga: &Saga) -> End {
+    if let Some(parked) = &saga.parked {
+        let by = match parked.by {
+            ParkedBy::Step => "step",
+            ParkedBy::Stuck => "stuck",
+            ParkedBy::Expression => "expression",
+            ParkedBy::Deadline => "deadline",
+        };
+        return End::Parked {
+            at: parked.at.clone(),
+            by: by.to_owned(),
+        };
+    }
+    match saga.status {
+        Status::Completed => End::Completed,
+        Status::Compensated => End::Compensated,
+        Status::Terminated => End::Terminated,
+        Status::Running | Status::Compensating | Status::Parked => {
+            let open = |line: &&Line| line.kind != LineKind::Do && line.status.awaits().is_some();
+            let line = saga.lines.iter().find(open);
+            // A child that stands still holds its parent up: it is the child's step that counts.
+            let child = line
+                .and_then(|line| line.target.as_ref())
+                .and_then(|key| world.witness.sagas.get(key))
+                .filter(|_| line.is_some_and(|line| line.kind == LineKind::Run));
+            let at = match child.map(|child| (child, end_of(world, &child.saga))) {
+                Some((child, end)) => {
+                    let at = end.at().unwrap_or_default().to_owned();
+                    world.witness.mark(&child.saga.key, &at, false)
+                }
+                None => line.map_or_else(String::new, |line| line.occurrence.clone()),
+            };
+            End::Waiting { at }
+        }
+    }
+}
+
+fn story(world: &World<'_>) -> Vec<Moment> {
+    let order = world.witness.order.iter();
+    order
+        .filter_map(|(key, n)| {
+            let watched = world.witness.sagas.get(key)?;
+            let body = watched.bodies.get(*n)?;
+            let (_, at_ms, ..) = watched.entries.get(*n)?;
+            Some(Moment {
+                at_ms: *at_ms,
+                since_ms: at_ms - BEGIN_MS,
+                saga: key.clone(),
+                cause: body.cause.clone(),
+                changes: body.changes.clone(),
+            })
+        })
+        .collect()
+}
+
+/// What of the definitions was at work.
+fn seen(world: &World<'_>) -> Seen {
+    let mut seen = Seen::default();
+    for (key, watched) in &world.witness.sagas {
+        if mailbox::is_mailbox(key) {
+            continue;
+        }
+        let name = definition_of(key);
+        let Some(definition) = world.cast.by_name.get(name) else {
+            continue;
+        };
+        let id_of = |occurrence: &str| super::script::step_of(occurrence).to_owned();
+        let step_of_place = |place: &[u16]| step_at(&definition.steps, place);
+        for change in watched.bodies.iter().flat_map(|body| &body.changes) {
+            let covered = if let Change::Requested(request) = change {
+                Some(Covered::Ran(request.step.clone()))
+            } else if let Change::Asked(ask) = change {
+                Some(Covered::Ran(ask.step.clone()))
+            } else if let Change::Undone {
+                occurrence,
+                asked: true,
+            } = change
+            {
+                Some(Covered::Undone(id_of(occurrence)))
+            } else if let Change::Entered { place, shape } = change {
+                step_of_place(place).map(|step| match (shape, &step.verb) {
+                    (backstitch_saga::core::Shape::Choose(case), Verb::Choose(_)) => {
+                        Covered::Case(step.id.clone(), *case)
+                    }
+                    _ => Covered::Ran(step.id.clone()),
+                })
+            } else if let Change::Recovering { place, block, .. } = change {
+                step_of_place(place).map(|step| Covered::Reaction(step.id.clone(), *block))
+            } else if let Change::Set { place, .. } = change {
+                step_of_place(place).map(|step| Covered::Ran(step.id.clone()))
+            } else if let Change::Skipped { place } = change {
+                step_of_place(place).map(|step| Covered::Skipped(step.id.clone()))
+            } else {
+                None
+            };
+            if let Some(covered) = covered {
+                if let Covered::Case(id, _) = &covered {
+                    seen.insert(name, Covered::Ran(id.clone()));
+                }
+                seen.insert(name, covered);
+            }
+        }
+    }
+    seen
+}

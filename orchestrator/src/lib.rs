@@ -7,5 +7,6 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod engine;
+pub mod rehearsal;
 pub mod store;
 pub mod telemetry;

@@ -8,7 +8,8 @@ use super::notation::{Node, Wrong, Yaml};
 use super::rehearse::Rehearsal;
 use super::run::Run;
 use super::script::step_of;
-use super::test_file::{Named, Reader, Test, duration_ms};
+use super::test_file::{Named, Reader, Test};
+use super::words::duration_ms;
 
 /// The keys of `expect`.
 const KEYS: [&str; 8] = [

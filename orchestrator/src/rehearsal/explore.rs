@@ -43,7 +43,7 @@ pub struct Group {
     pub path: usize,
     /// How the saga stands.
     pub end: End,
-    /// What was undone, in order.
+    /// What was undone, in the order of the first of them.
     pub undone: Vec<String>,
     /// How many runs.
     pub count: usize,
@@ -137,7 +137,8 @@ impl Rehearsal {
     }
 
     fn sum_up(&self, all: &[Summary], explored: &mut Explored) {
-        let mut groups: BTreeMap<(usize, &End, &[String]), Group> = BTreeMap::new();
+        // Side by side, things are undone in one order or another.
+        let mut groups: BTreeMap<(usize, &End, BTreeSet<&String>), Group> = BTreeMap::new();
         let mut seen = Seen::default();
         for one in all {
             seen.add(&one.seen);
@@ -147,7 +148,7 @@ impl Rehearsal {
                 continue;
             }
             let group = groups
-                .entry((one.case.path, &one.end, &one.undone))
+                .entry((one.case.path, &one.end, one.undone.iter().collect()))
                 .or_insert_with(|| Group {
                     path: one.case.path,
                     end: one.end.clone(),
@@ -219,7 +220,7 @@ impl Rehearsal {
                 },
                 case: case.clone(),
                 transitions: run.asked.len(),
-                end: run.end,
+                end: run.end.plain(),
                 undone: run.undone,
                 took_ms: run.took_ms,
                 gave_in: run.gave_in,

@@ -3,12 +3,18 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
+//! | `rehearse.rs` | a cast with its paths: what plays cases and tests |
+//! | `explore.rs` | each path, each thing that can go otherwise on it, alone and in pairs |
+//! | `test_file.rs`, `expect.rs` | tests of users, and whether they came as expected |
+//! | `notation.rs`, `words.rs` | YAML with places; answers and durations as they are written |
 //! | `script.rs` | what goes otherwise than it should, and the names of cases |
 //! | `cast.rs`, `values.rs` | the definitions, and the data of a path |
+//! | `paths.rs` | data with which each branch is taken |
+//! | `reading.rs`, `solve.rs`, `sample.rs` | what expressions read; finding values; values that fit a schema |
+//! | `run.rs`, `coverage.rs` | one run and what came of it; what was seen at work |
 //! | `world.rs`, `outside.rs` | the world of a run, and what happens outside |
 //! | `workers.rs`, `post.rs` | workers with a book of what really happened; records |
 //! | `witness.rs`, `judge.rs` | what is checked on the way, and at the end |
-//! | `run.rs`, `coverage.rs` | what came of a run, and what was seen at work |
 
 mod cast;
 mod coverage;
@@ -28,6 +34,7 @@ mod solve;
 mod test_file;
 mod values;
 mod witness;
+mod words;
 mod workers;
 mod world;
 

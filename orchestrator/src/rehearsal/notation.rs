@@ -108,8 +108,14 @@ impl Node {
             let place = error.location().map(place_of).unwrap_or_default();
             let error = error.without_snippet();
             let message = error.to_string();
-            let message = message.lines().next().unwrap_or_default().to_owned();
-            Wrong::new(place, message)
+            let message = message.lines().next().unwrap_or_default();
+            let message = message.split(" at line ").next().unwrap_or_default();
+            let wrong = Wrong::new(place, message);
+            if message.contains("unknown anchor") {
+                let help = "an anchor holds within its document: write the tests as one list, `- test: …`";
+                return wrong.with_help(help);
+            }
+            wrong
         })
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use backstitch_saga::Definition;
-use backstitch_saga::definition::{Slot, Step, Verb, walk};
+use backstitch_saga::definition::{Choose, Slot, Step, Verb, walk};
 use backstitch_saga::expression::{Expression, Template};
 use serde_json::{Map, Value};
 
@@ -30,9 +30,9 @@ pub struct Path {
 
 /// All paths of a cast.
 #[derive(Debug, Clone, Default)]
-pub struct Paths {
+pub(super) struct Paths {
     /// The usual one first.
-    pub all: Vec<Path>,
+    pub(super) all: Vec<Path>,
     /// For what no data was found, and why.
     pub(super) unsolved: BTreeMap<(String, Covered), String>,
 }
@@ -366,14 +366,18 @@ fn usual<'d>(
 /// What has to be so for a saga to go the usual way.
 fn usual_targets<'d>(definition: &'d Definition, all: &[Reading<'d>]) -> Vec<Wanted<'d>> {
     let mut wanted: Vec<Wanted<'d>> = Vec::new();
-    // The first start rule; the first case of each choice.
-    let mut held: Vec<&Expression> = Vec::new();
+    // The first start rule; of each choice, the first way that goes on.
+    let mut not: Vec<&Expression> = Vec::new();
     let mut loose: Vec<&Expression> = Vec::new();
-    held.extend(definition.start.first().and_then(|rule| rule.when.as_ref()));
     loose.extend(definition.start.iter().skip(1).flat_map(|rule| &rule.when));
     walk(&definition.steps, &mut |step| {
         if let Verb::Choose(choose) = &step.verb {
-            loose.extend(choose.cases.iter().skip(1).map(|case| &case.when));
+            let usual = usual_case(choose);
+            not.extend(choose.cases.iter().take(usual).map(|case| &case.when));
+            loose.extend(choose.cases.iter().skip(usual + 1).map(|case| &case.when));
+        }
+        if breaks_off(step) {
+            not.extend(&step.when);
         }
     });
     let is_among = |list: &[&Expression], one: &Expression| {
@@ -383,6 +387,7 @@ fn usual_targets<'d>(definition: &'d Definition, all: &[Reading<'d>]) -> Vec<Wan
         let target = match reading.aim {
             Aim::List => Target::Len(1),
             Aim::Truth if is_among(&loose, reading.expression) => Target::Fits,
+            Aim::Truth if is_among(&not, reading.expression) => Target::Holds(false),
             Aim::Truth => Target::Holds(true),
             Aim::Key | Aim::Time | Aim::Any => Target::Fits,
         };
@@ -396,6 +401,19 @@ fn usual_targets<'d>(definition: &'d Definition, all: &[Reading<'d>]) -> Vec<Wan
         (_, _) => 3,
     });
     wanted
+}
+
+/// The first case that goes on; the one after the last is `else`. The first one if none does.
+fn usual_case(choose: &Choose) -> usize {
+    let goes_on = |steps: &[Step]| !steps.iter().any(breaks_off);
+    let first = choose.cases.iter().position(|case| goes_on(&case.steps));
+    let otherwise = choose.otherwise.as_deref().is_some_and(goes_on);
+    first.unwrap_or(if otherwise { choose.cases.len() } else { 0 })
+}
+
+/// Whether a saga ends with a step.
+fn breaks_off(step: &Step) -> bool {
+    matches!(step.verb, Verb::Fail(_) | Verb::End(_))
 }
 
 /// All ways that a definition can go other than usual.
@@ -416,16 +434,23 @@ fn turns_of<'d>(
         let mut inner_needs = needs.to_vec();
         if let Some(when) = &step.when {
             let one = reading(when, Aim::Truth, around);
+            let (words, holds, leads_to) = if breaks_off(step) {
+                (format!("`{id}` is reached"), true, Covered::Ran(id.clone()))
+            } else {
+                let skipped = Covered::Skipped(id.clone());
+                (format!("`{id}` is skipped"), false, skipped)
+            };
             turns.push(Turn {
-                words: format!("`{id}` is skipped"),
-                wanted: with(vec![(one.clone(), Target::Holds(false))]),
-                leads_to: Some(Covered::Skipped(id.clone())),
+                words,
+                wanted: with(vec![(one.clone(), Target::Holds(holds))]),
+                leads_to: Some(leads_to),
                 rounds: None,
             });
             inner_needs.push((one, Target::Holds(true)));
         }
         match &step.verb {
             Verb::Choose(choose) => {
+                let usual = usual_case(choose);
                 let mut before: Vec<Wanted<'d>> = Vec::new();
                 for (n, case) in choose.cases.iter().enumerate() {
                     let one = reading(&case.when, Aim::Truth, around);
@@ -433,7 +458,7 @@ fn turns_of<'d>(
                     wanted.extend(before.iter().cloned());
                     wanted.push((one.clone(), Target::Holds(true)));
                     let at = u16::try_from(n).unwrap_or(u16::MAX);
-                    if n > 0 {
+                    if n != usual {
                         turns.push(Turn {
                             words: format!("case {} of `{id}`", n + 1),
                             wanted: wanted.clone(),
@@ -447,16 +472,18 @@ fn turns_of<'d>(
                 let mut wanted = inner_needs.clone();
                 wanted.extend(before);
                 let at = u16::try_from(choose.cases.len()).unwrap_or(u16::MAX);
-                turns.push(Turn {
-                    words: match &choose.otherwise {
-                        Some(_) => format!("`else` of `{id}`"),
-                        None => format!("no case of `{id}`"),
-                    },
-                    wanted: wanted.clone(),
-                    leads_to: Some(Covered::Case(id.clone(), at)),
-                    rounds: None,
-                });
-                for steps in &choose.otherwise {
+                if usual < choose.cases.len() {
+                    turns.push(Turn {
+                        words: match &choose.otherwise {
+                            Some(_) => format!("`else` of `{id}`"),
+                            None => format!("no case of `{id}`"),
+                        },
+                        wanted: wanted.clone(),
+                        leads_to: Some(Covered::Case(id.clone(), at)),
+                        rounds: None,
+                    });
+                }
+                if let Some(steps) = &choose.otherwise {
                     turns_of(steps, around, &wanted, turns);
                 }
             }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cast::{Cast, Data};
 use super::coverage::{Covered, Seen};
-use super::script::{AskedKind, Coming, Script};
+use super::script::{AskedKind, Coming, Script, find, plain, step_of};
 use super::witness::{Asked, definition_of};
 use super::world::{BEGIN_MS, World};
 
@@ -33,6 +33,8 @@ pub enum End {
     Waiting {
         /// For which step.
         at: String,
+        /// Whether that is a step of a child that waits for a person.
+        is_parked: bool,
     },
     /// It never began.
     Nothing,
@@ -51,11 +53,26 @@ impl End {
         }
     }
 
+    /// The same, with the step in the place of its occurrence: for telling apart how sagas end.
+    pub(super) fn plain(&self) -> Self {
+        match self {
+            Self::Parked { at, by } => Self::Parked {
+                at: at.as_deref().map(plain),
+                by: by.clone(),
+            },
+            Self::Waiting { at, is_parked } => Self::Waiting {
+                at: plain(at),
+                is_parked: *is_parked,
+            },
+            Self::Completed | Self::Compensated | Self::Terminated | Self::Nothing => self.clone(),
+        }
+    }
+
     /// The step that it stands at.
     pub fn at(&self) -> Option<&str> {
         match self {
             Self::Parked { at, .. } => at.as_deref(),
-            Self::Waiting { at } => Some(at),
+            Self::Waiting { at, .. } => Some(at),
             Self::Completed | Self::Compensated | Self::Terminated | Self::Nothing => None,
         }
     }
@@ -123,7 +140,7 @@ pub(super) fn run(
     let early = early_events(cast, data, key, event, script);
     let mut world = World::new(cast, data, script);
     for asked in &early {
-        let planned = super::script::find(&script.events, &asked.mark);
+        let planned = find(&script.events, &asked.mark);
         let with = planned.and_then(|event| event.with.as_ref());
         if let Some(mailbox) = &asked.target {
             world.publish_event(mailbox, &asked.occurrence, with, 0);
@@ -145,7 +162,7 @@ fn early_events(
     script: &Script,
 ) -> Vec<Asked> {
     let is_early = |mark: &str| {
-        let planned = super::script::find(&script.events, mark);
+        let planned = find(&script.events, mark);
         planned.is_some_and(|event| event.coming == Coming::Early)
     };
     if !script.events.values().any(|e| e.coming == Coming::Early) {
@@ -235,14 +252,31 @@ fn end_of(world: &World<'_>, saga: &Saga) -> End {
                 .and_then(|line| line.target.as_ref())
                 .and_then(|key| world.witness.sagas.get(key))
                 .filter(|_| line.is_some_and(|line| line.kind == LineKind::Run));
-            let at = match child.map(|child| (child, end_of(world, &child.saga))) {
+            match child.map(|child| (child, end_of(world, &child.saga))) {
                 Some((child, end)) => {
                     let at = end.at().unwrap_or_default().to_owned();
-                    world.witness.mark(&child.saga.key, &at, false)
+                    End::Waiting {
+                        // Of a child's child, the mark is there already.
+                        at: if at.contains('/') {
+                            at
+                        } else {
+                            world.witness.mark(&child.saga.key, &at, false)
+                        },
+                        is_parked: match end {
+                            End::Parked { .. } => true,
+                            End::Waiting { is_parked, .. } => is_parked,
+                            End::Completed
+                            | End::Compensated
+                            | End::Terminated
+                            | End::Nothing => false,
+                        },
+                    }
                 }
-                None => line.map_or_else(String::new, |line| line.occurrence.clone()),
-            };
-            End::Waiting { at }
+                None => End::Waiting {
+                    at: line.map_or_else(String::new, |line| line.occurrence.clone()),
+                    is_parked: false,
+                },
+            }
         }
     }
 }
@@ -276,7 +310,7 @@ fn seen(world: &World<'_>) -> Seen {
         let Some(definition) = world.cast.by_name.get(name) else {
             continue;
         };
-        let id_of = |occurrence: &str| super::script::step_of(occurrence).to_owned();
+        let id_of = |occurrence: &str| step_of(occurrence).to_owned();
         let step_of_place = |place: &[u16]| step_at(&definition.steps, place);
         for change in watched.bodies.iter().flat_map(|body| &body.changes) {
             let covered = if let Change::Requested(request) = change {

@@ -165,7 +165,7 @@ pub struct Case {
 
 impl Case {
     /// A path on which nothing goes otherwise.
-    pub fn plain(path: usize) -> Self {
+    pub(super) fn plain(path: usize) -> Self {
         Self {
             path,
             faults: Vec::new(),
@@ -226,7 +226,7 @@ impl FromStr for Case {
 
 /// How workers answer what has one mark.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answering {
+pub(super) enum Answering {
     /// They do it; with this output, or one that is made up.
     Done(Option<Value>),
     /// They refuse.
@@ -258,7 +258,7 @@ pub enum Answering {
 
 /// When the event of a `wait` comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Coming {
+pub(super) enum Coming {
     /// As soon as someone waits.
     InTime,
     /// Before the saga begins.
@@ -275,7 +275,7 @@ pub enum Coming {
 
 /// An event of a test, or one that is made up.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Event {
+pub(super) struct Event {
     /// When it comes.
     pub coming: Coming,
     /// Fields of the record, laid over what is made up.
@@ -284,7 +284,7 @@ pub struct Event {
 
 /// A decision of a test, or one that is made up.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Deciding {
+pub(super) struct Deciding {
     /// When it comes; [`Coming::Early`] counts as in time.
     pub coming: Coming,
     /// Yes or no.
@@ -311,7 +311,7 @@ impl Default for Deciding {
 
 /// All that is laid down for a run. What it does not mention goes well.
 #[derive(Debug, Clone, Default)]
-pub struct Script {
+pub(super) struct Script {
     /// How workers answer, by mark.
     pub answers: BTreeMap<String, Answering>,
     /// What workers answer once they have done it, by mark.
@@ -328,7 +328,7 @@ pub struct Script {
 
 impl Script {
     /// Lays down what a case says.
-    pub fn of(case: &Case) -> Self {
+    pub(super) fn of(case: &Case) -> Self {
         let mut script = Self::default();
         for (mark, fault) in &case.faults {
             script.add(mark, *fault);
@@ -337,7 +337,7 @@ impl Script {
     }
 
     /// Lays one thing down.
-    pub fn add(&mut self, mark: &str, fault: Fault) {
+    pub(super) fn add(&mut self, mark: &str, fault: Fault) {
         let answer = |answering| Some((mark.to_owned(), answering));
         let code = || "rehearsed".to_owned();
         let answer = match fault {
@@ -404,10 +404,10 @@ impl Script {
 }
 
 /// Begins the mark of a commit: `commit7`.
-pub const COMMIT: &str = "commit";
+pub(super) const COMMIT: &str = "commit";
 
 /// Looks a mark up: as it is, then without what tells occurrences of the step apart.
-pub fn find<'m, T>(map: &'m BTreeMap<String, T>, mark: &str) -> Option<&'m T> {
+pub(super) fn find<'m, T>(map: &'m BTreeMap<String, T>, mark: &str) -> Option<&'m T> {
     if map.is_empty() {
         return None;
     }
@@ -415,12 +415,12 @@ pub fn find<'m, T>(map: &'m BTreeMap<String, T>, mark: &str) -> Option<&'m T> {
 }
 
 /// Whether a mark is among these: as [`find`] has it.
-pub fn is_in(marks: &BTreeSet<String>, mark: &str) -> bool {
+pub(super) fn is_in(marks: &BTreeSet<String>, mark: &str) -> bool {
     !marks.is_empty() && (marks.contains(mark) || marks.contains(&plain(mark)))
 }
 
 /// The mark of a step whatever its occurrence: `lines[2]#2.undo` is `lines.undo`.
-pub fn plain(mark: &str) -> String {
+pub(super) fn plain(mark: &str) -> String {
     let (rest, undo) = match mark.strip_suffix(".undo") {
         Some(rest) => (rest, ".undo"),
         None => (mark, ""),
@@ -441,7 +441,7 @@ pub fn plain(mark: &str) -> String {
 }
 
 /// The id of the step of an occurrence.
-pub fn step_of(occurrence: &str) -> &str {
+pub(super) fn step_of(occurrence: &str) -> &str {
     occurrence.split(['[', '#']).next().unwrap_or(occurrence)
 }
 

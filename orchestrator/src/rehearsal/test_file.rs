@@ -9,6 +9,7 @@ use super::cast::Cast;
 use super::expect::Expect;
 use super::notation::{Node, Place, Wrong, Yaml};
 use super::script::{Answering, Coming, Deciding, Event, Script, plain};
+use super::words::{ANSWERS, answer_of, duration_ms, nearest};
 
 /// The keys of a test.
 const KEYS: [&str; 7] = [
@@ -440,89 +441,3 @@ fn is_undoable(step: &Step) -> bool {
         | Verb::End(_) => false,
     }
 }
-
-/// How answers are written.
-const ANSWERS: &str = "write done, refused CODE, failed CODE, failed CODE ×2 then done, unanswered, late 30s, twice \
-     or worker_crash; `{ done: {…} }` gives the output";
-
-/// Reads an answer that is written as a text.
-fn answer_of(text: &str) -> Result<Answering, String> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let no = || format!("`{text}` is no answer");
-    let code = |at: usize, usual: &str| words.get(at).copied().unwrap_or(usual).to_owned();
-    match words.as_slice() {
-        ["done"] => Ok(Answering::Done(None)),
-        ["unanswered"] => Ok(Answering::Unanswered { effect: true }),
-        ["twice"] => Ok(Answering::Twice),
-        ["worker_crash"] => Ok(Answering::Crash),
-        ["late"] => Ok(Answering::Late(None)),
-        ["late", wait] => duration_ms(wait)
-            .map(|ms| Answering::Late(Some(ms)))
-            .ok_or_else(|| format!("`{wait}` is no duration")),
-        ["refused"] | ["refused", _] => Ok(Answering::Refused {
-            code: code(1, "refused"),
-        }),
-        ["failed"] | ["failed", _] => {
-            let counted = words.get(1).and_then(|word| times_of(word));
-            Ok(Answering::Failed {
-                code: code(1 + usize::from(counted.is_some()), "failed"),
-                times: counted,
-            })
-        }
-        ["failed", code, times] | ["failed", code, times, "then", "done"] => {
-            let times = times_of(times).ok_or_else(no)?;
-            Ok(Answering::Failed {
-                code: (*code).to_owned(),
-                times: Some(times),
-            })
-        }
-        _ => Err(no()),
-    }
-}
-
-/// `×2` or `x2`.
-fn times_of(word: &str) -> Option<u32> {
-    word.strip_prefix(['×', 'x'])?.parse().ok()
-}
-
-/// `200ms`, `5s`, `10m`, `2h`, `3d`.
-pub(super) fn duration_ms(text: &str) -> Option<u64> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit_ms)
-}
-
-/// The known name that is most like what was written, if one is like it.
-fn nearest<'n>(written: &str, known: &[&'n str]) -> Option<&'n str> {
-    known
-        .iter()
-        .map(|name| (distance(written, name), *name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// How many characters to insert, remove or replace to get from one to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().take(200).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[to.len()]
-}
-

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use backstitch_saga::Definition;
+use backstitch_schemas::Codec;
 
 use super::cast::Cast;
 use super::expect::Tested;
@@ -10,8 +11,12 @@ use super::explore::{Explored, Extent};
 use super::rehearse::Rehearsal;
 use super::run::{End, Run};
 use super::script::{Case, Script};
+use super::post::Stored;
 use super::test_file::Test;
-use super::world::World;
+use super::witness::Witness;
+use super::workers::Deed;
+use super::world::{BEGIN_MS, World};
+use crate::store::{CommitPlan, Epoch, ShardCommit, ShardId};
 
 fn rehearsal(main: &str, children: &[&str]) -> Rehearsal {
     let read = |text: &str| {
@@ -65,7 +70,7 @@ fn a_refused_payment_releases_the_stock_and_nothing_else() {
 fn each_thing_that_can_go_otherwise_with_an_order_ends_settled_or_parked() {
     let order = rehearsal(ORDER, &[]);
     let explored = explore(&order, 500);
-    assert!(explored.singles > 60, "{}", explored.singles);
+    assert!(explored.singles > 50, "{}", explored.singles);
     assert!(explored.groups.len() > 4, "{:#?}", explored.groups);
     assert_eq!(explored.coverage.missed, []);
 }
@@ -336,7 +341,7 @@ expect: { staus: completed, undone: [reserve_stok], status: compleated }
             "3:52 `check_fraud` has no undo that anyone is asked for ()",
             "4:11 `expect` has no `staus` (did you mean `status`?)",
             "4:38 `process-order` has no `reserve_stok` (did you mean `reserve_stock`?)",
-            "4:62 `status` has no `compleated` (did you mean `completed`?)",
+            "4:61 `status` has no `compleated` (did you mean `completed`?)",
         ]
     );
 }
@@ -345,7 +350,7 @@ expect: { staus: completed, undone: [reserve_stok], status: compleated }
 fn workers_that_forget_what_they_answered_are_found() {
     let order = rehearsal(ORDER, &[]);
     let path = &order.paths.all[0];
-    let script = Script::of(&"p0+charge_payment:late".parse().unwrap());
+    let script = Script::of(&"p0+charge_payment:worker_crash".parse().unwrap());
     let mut world = World::new(&order.cast, &path.data, &script);
     world.workers.is_forgetful = true;
     world.begin("1", &order.event_of(0).unwrap());
@@ -353,4 +358,76 @@ fn workers_that_forget_what_they_answered_are_found() {
     world.judge();
     let wrong = world.wrong.unwrap();
     assert!(wrong.starts_with("W-1"), "{wrong}");
+}
+
+#[test]
+fn an_undo_that_only_the_ledger_knows_of_is_found() {
+    let order = rehearsal(ORDER, &[]);
+    let path = &order.paths.all[0];
+    let script = Script::of(&"p0+charge_payment:refused".parse().unwrap());
+    let mut world = World::new(&order.cast, &path.data, &script);
+    world.begin("1", &order.event_of(0).unwrap());
+    world.run();
+    let is_undo = |deed: &Deed| deed.direction == backstitch_schemas::Direction::Undo;
+    world.workers.deeds.retain(|deed| !is_undo(deed));
+    world.judge();
+    let wrong = world.wrong.unwrap();
+    assert!(wrong.starts_with("S-2"), "{wrong}");
+}
+
+#[test]
+fn a_record_that_is_put_aside_is_found() {
+    let order = rehearsal(ORDER, &[]);
+    let path = &order.paths.all[0];
+    let script = Script::default();
+    let mut world = World::new(&order.cast, &path.data, &script);
+    world.begin("1", &order.event_of(0).unwrap());
+    let stranger = Stored::cancel(&world.codec, "process-order/nobody", BEGIN_MS);
+    world.send(0, stranger);
+    world.run();
+    world.judge();
+    let wrong = world.wrong.unwrap();
+    assert!(wrong.starts_with("S-8"), "{wrong}");
+}
+
+#[test]
+fn a_command_that_no_commit_asked_for_is_found() {
+    let witness = Witness::default();
+    let command = backstitch_schemas::Command {
+        saga: "order/1".to_owned(),
+        definition: "order".to_owned(),
+        step: "charge".to_owned(),
+        direction: backstitch_schemas::Direction::Do,
+        attempt: 1,
+        activity: "charge".to_owned(),
+        idempotency_key: "order/1/charge/do".to_owned(),
+        done_key: None,
+        input: b"{}".to_vec(),
+        output: None,
+        reply_topic: "inbox".to_owned(),
+        reply_partition: 0,
+        sent_at_ms: 0,
+        deadline_ms: 5_000,
+    };
+    let wrong = witness.command_leaves(&command).unwrap_err();
+    assert!(wrong.starts_with("S-3"), "{wrong}");
+}
+
+#[test]
+fn a_commit_from_another_place_is_found() {
+    let mut witness = Witness::default();
+    let plan = CommitPlan {
+        shards: vec![ShardCommit {
+            id: ShardId(0),
+            epoch: Epoch(1),
+            offset_from: 3,
+            offset_to: 4,
+            journal_seq: 0,
+            published_seq: 0,
+        }],
+        journal: Vec::new(),
+        sagas: Vec::new(),
+    };
+    let wrong = witness.see(&Codec::single_object(), &plan).unwrap_err();
+    assert!(wrong.starts_with("S-7"), "{wrong}");
 }

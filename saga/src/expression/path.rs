@@ -59,6 +59,11 @@ impl Path {
         &self.segments
     }
 
+    /// The segment from which on missing is no error: 0 for `event.?coupon`.
+    pub fn optional_from(&self) -> Option<usize> {
+        self.optional_from
+    }
+
     /// Looks it up. `None` where an optional stretch leads nowhere.
     pub(super) fn find<'a>(&self, scope: &Scope<'a>) -> Result<Option<Cow<'a, Value>>, String> {
         let mut at = self.root.find(scope)?;

@@ -19,7 +19,7 @@ use backstitch_schemas::{Codec, EventSchemas, wire};
 use sqlx::{Connection, PgConnection, Row};
 
 use crate::engine::machine::{Arrival, Names, journal_entry, read};
-use crate::engine::{Matched, Matcher, now_ms};
+use crate::engine::{Found, Matched, Matcher, now_ms};
 use crate::store::{JournalKind, JournalRow, ShardId};
 
 /// Connections that commit side by side. Default 8.
@@ -81,7 +81,11 @@ pub async fn run_naive(
         .partition_count(&topics.inbox())?
         .unwrap_or(1);
     let definition = Arc::new(definition);
-    let matcher = Matcher::new(vec![Arc::clone(&definition)], EventSchemas::new());
+    let matcher = Matcher::new(
+        vec![Arc::clone(&definition)],
+        Vec::new(),
+        EventSchemas::new(),
+    );
     let kit = Kit {
         url: url.to_owned(),
         codec: Codec::single_object(),
@@ -139,7 +143,8 @@ impl ConsumerHandler for Intake {
     fn records(&mut self, records: Vec<IncomingRecord>) {
         let mut out = Vec::new();
         for record in &records {
-            let Matched::Starts { starts, .. } = self.matcher.matches(record, now_ms()) else {
+            let Matched::Found(Found { starts, .. }) = self.matcher.matches(record, now_ms())
+            else {
                 continue;
             };
             for start in starts {
@@ -229,7 +234,7 @@ async fn commit_one(
     let now = now_ms();
     let known = row.and_then(|row| serde_json::from_slice::<Saga>(row.get("state")).ok());
     let advanced: Option<(Saga, Transition)> = match (known, arrival) {
-        (None, Arrival::Start { start, .. }) => Some(Saga::start(&kit.definition, start, now)),
+        (None, Arrival::Start { start, .. }) => Some(Saga::start(&kit.definition, *start, now)),
         (Some(mut saga), Arrival::Message { message, .. }) => {
             match saga.advance(&kit.definition, &message, now) {
                 Outcome::Advanced(transition) => Some((saga, *transition)),

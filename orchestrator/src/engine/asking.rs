@@ -113,7 +113,7 @@ async fn ask(store: &dyn Store, owner: &str, effect: Effect) -> Option<Input> {
         Effect::ReadDefinitions => {
             let rows = or_log("read definitions", store.definitions().await);
             let known = rows.unwrap_or_default().into_iter().filter_map(|row| {
-                Definition::from_yaml(&row.source)
+                Definition::from_stored(&row.source)
                     .inspect_err(|_| {
                         tracing::error!(hash = row.hash, "a stored definition is not valid")
                     })

@@ -14,12 +14,18 @@ use backstitch_broker::{
     ConsumerOptions, IncomingRecord, KafkaConfig, OutgoingRecord, Producer, StartAt,
     TopicPartition,
 };
-use backstitch_schemas::{Codec, DeadLetterReason, Start, wire};
+use backstitch_schemas::{
+    Codec, DeadLetterReason, EncodeError, RecordKind, Start, WaitEvent, wire,
+};
 
-use super::machine::{Names, dead_letter};
-use super::matching::{Matched, Matcher};
+use super::machine::{MESSAGE_BYTES_MAX, NOTE_SLACK_BYTES, Names, dead_letter};
+use super::matching::{Found, Matched, Matcher};
 use super::now_ms;
+use super::sources::Sources;
 use super::topics::DEAD_LETTER_BYTES_MAX;
+
+/// How often a wait that cannot be evaluated is told of. 60 s.
+const TROUBLE_EVERY_MS: i64 = 60_000;
 
 /// What an intake has done since it was started.
 #[derive(Debug, Default)]
@@ -28,8 +34,12 @@ pub struct IntakeCounters {
     pub records: AtomicU64,
     /// Starts sent to the inbox.
     pub starts: AtomicU64,
-    /// Records that no rule matched.
+    /// Events sent to mailboxes.
+    pub events: AtomicU64,
+    /// Records that no start rule and no wait matched.
     pub unmatched: AtomicU64,
+    /// Waits that could not be evaluated on a record: it was passed over for them.
+    pub wait_errors: AtomicU64,
     /// Records that went to the dead letters.
     pub dead_letters: AtomicU64,
 }
@@ -48,7 +58,7 @@ pub(super) struct IntakeParts {
     pub(super) topics: wire::Topics,
     pub(super) partitions: i32,
     pub(super) codec: Codec,
-    pub(super) matcher: Matcher,
+    pub(super) sources: Sources,
     pub(super) counters: Arc<IntakeCounters>,
 }
 
@@ -74,6 +84,7 @@ impl Intake {
             producer,
             sent: Arc::clone(&sent),
             ended,
+            trouble_at_ms: 0,
         };
         let consumer = Consumer::start(&kafka, options, handler)?;
         lock(&sent).control = Some(consumer.control());
@@ -136,6 +147,8 @@ struct Reader {
     producer: Producer,
     sent: Arc<Mutex<Sent>>,
     ended: Sender<String>,
+    /// When a wait that could not be evaluated was last told of.
+    trouble_at_ms: i64,
 }
 
 impl ConsumerHandler for Reader {
@@ -149,8 +162,9 @@ impl ConsumerHandler for Reader {
         let mut out = Vec::with_capacity(records.len());
         let mut offsets = BTreeMap::new();
         let now = now_ms();
+        let matcher = self.parts.sources.matcher();
         for record in &records {
-            if let Err(reason) = self.read(record, now, &mut out) {
+            if let Err(reason) = self.read(&matcher, record, now, &mut out) {
                 // Nothing after this record is committed: the next intake begins with it.
                 let _ = self.ended.send(reason);
                 break;
@@ -185,32 +199,44 @@ impl ConsumerHandler for Reader {
 
 impl Reader {
     fn read(
-        &self,
+        &mut self,
+        matcher: &Matcher,
         record: &IncomingRecord,
         now: i64,
         out: &mut Vec<OutgoingRecord>,
     ) -> Result<(), String> {
-        let counters = &self.parts.counters;
+        let counters = Arc::clone(&self.parts.counters);
         counters.records.fetch_add(1, Ordering::Relaxed);
-        match self.parts.matcher.matches(record, now) {
+        match matcher.matches(record, now) {
             Matched::Later(reason) => return Err(reason),
             Matched::Dead { reason, detail } => self.bury(record, reason, detail, now, out)?,
-            Matched::Starts {
-                starts,
-                traceparent,
-            } => {
-                if starts.is_empty() {
+            Matched::Found(found) => {
+                let Found {
+                    starts,
+                    events,
+                    troubles,
+                    traceparent,
+                } = found;
+                if starts.is_empty() && events.is_empty() {
                     counters.unmatched.fetch_add(1, Ordering::Relaxed);
                 }
-                for start in starts {
-                    match self.start_record(start, traceparent.as_deref()) {
-                        Ok(started) => {
-                            counters.starts.fetch_add(1, Ordering::Relaxed);
-                            out.push(started);
+                self.tell_of(record, &troubles, now);
+                let trace = traceparent.as_deref();
+                let starts = starts.into_iter().map(|start| {
+                    let record = self.start_record(start, trace);
+                    (&counters.starts, record)
+                });
+                let events = events.into_iter().map(|event| {
+                    let record = self.event_record(event, trace);
+                    (&counters.events, record)
+                });
+                for (counter, made) in starts.chain(events) {
+                    match made {
+                        Ok(made) => {
+                            counter.fetch_add(1, Ordering::Relaxed);
+                            out.push(made);
                         }
-                        Err(backstitch_schemas::EncodeError::Registry(error)) => {
-                            return Err(error.to_string());
-                        }
+                        Err(EncodeError::Registry(error)) => return Err(error.to_string()),
                         Err(error) => {
                             let reason = DeadLetterReason::Oversized;
                             self.bury(record, reason, error.to_string(), now, out)?;
@@ -222,25 +248,73 @@ impl Reader {
         Ok(())
     }
 
+    /// Counts waits that could not be evaluated, and shows one of them now and then.
+    fn tell_of(&mut self, record: &IncomingRecord, troubles: &[String], now: i64) {
+        let Some(first) = troubles.first() else {
+            return;
+        };
+        let count = u64::try_from(troubles.len()).unwrap_or(u64::MAX);
+        let counter = &self.parts.counters.wait_errors;
+        let before = counter.fetch_add(count, Ordering::Relaxed);
+        if now.saturating_sub(self.trouble_at_ms) < TROUBLE_EVERY_MS {
+            return;
+        }
+        self.trouble_at_ms = now;
+        tracing::warn!(
+            topic = &*record.topic,
+            partition = record.partition,
+            offset = record.offset,
+            so_far = before + count,
+            "nobody can tell whether a record is for a wait, and it was passed over: {first}"
+        );
+    }
+
+    fn event_record(
+        &self,
+        event: WaitEvent,
+        traceparent: Option<&str>,
+    ) -> Result<OutgoingRecord, EncodeError> {
+        let payload = self.parts.codec.encode_wait_event(&event)?;
+        let limit = MESSAGE_BYTES_MAX - NOTE_SLACK_BYTES;
+        if payload.len() > limit {
+            return Err(EncodeError::TooLarge {
+                record: RecordKind::Event.name(),
+                size: payload.len(),
+                limit,
+            });
+        }
+        Ok(self.inbox_record(event.saga, payload, traceparent, event.at_ms))
+    }
+
     fn start_record(
         &self,
         start: Start,
         traceparent: Option<&str>,
-    ) -> Result<OutgoingRecord, backstitch_schemas::EncodeError> {
+    ) -> Result<OutgoingRecord, EncodeError> {
         let payload = self.parts.codec.encode_start(&start)?;
-        let partition = wire::partition_of(start.saga.as_bytes(), self.parts.partitions);
+        Ok(self.inbox_record(start.saga, payload, traceparent, start.at_ms))
+    }
+
+    fn inbox_record(
+        &self,
+        key: String,
+        payload: Vec<u8>,
+        traceparent: Option<&str>,
+        at_ms: i64,
+    ) -> OutgoingRecord {
+        let partition = wire::partition_of(key.as_bytes(), self.parts.partitions);
         let mut headers = Vec::with_capacity(2);
         if let Some(trace) = traceparent {
             headers.push((Cow::Borrowed(wire::TRACEPARENT), trace.as_bytes().to_vec()));
         }
-        Ok(OutgoingRecord {
+        OutgoingRecord {
             topic: Arc::clone(&self.names.inbox),
             partition: Some(partition),
-            key: Some(start.saga.into_bytes()),
+            key: Some(key.into_bytes()),
             payload: Some(payload),
             headers,
-            timestamp_ms: Some(start.at_ms),
-        })
+            timestamp_ms: Some(at_ms),
+        }
     }
 
     fn bury(
@@ -265,7 +339,7 @@ impl Reader {
             .fetch_add(1, Ordering::Relaxed);
         let mut letter = dead_letter(record, reason, detail, "intake", now);
         let mut encoded = self.parts.codec.encode_dead_letter(&letter);
-        if let Err(backstitch_schemas::EncodeError::TooLarge { .. }) = encoded {
+        if let Err(EncodeError::TooLarge { .. }) = encoded {
             letter.value = None;
             letter.headers.clear();
             letter.detail.push_str(" (its value was too large to keep)");

@@ -1,31 +1,40 @@
-//! Which sagas a source record starts.
+//! What a source record leads to: sagas that start, and events for sagas that wait.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use backstitch_broker::IncomingRecord;
 use backstitch_saga::Definition;
+use backstitch_saga::definition::StartRule;
 use backstitch_saga::expression::Scope;
-use backstitch_schemas::{DeadLetterReason, EventSchemas, SourcePosition, Start, decode_event};
+use backstitch_schemas::{
+    DeadLetterReason, Event, EventSchemas, SourcePosition, Start, WaitEvent, decode_event,
+};
 use serde_json::Value;
 
-/// Matches source records against the start rules of definitions.
+use super::awaiting::Clauses;
+
+/// Matches source records against the start rules and the waits of definitions.
 #[derive(Debug, Clone)]
 pub struct Matcher {
-    definitions: Vec<Arc<Definition>>,
+    topics: BTreeMap<String, OfTopic>,
     schemas: EventSchemas,
+}
+
+/// What may come of the records of one topic.
+#[derive(Debug, Clone, Default)]
+struct OfTopic {
+    /// The definitions that it may start a saga of, by name.
+    starts: Vec<Arc<Definition>>,
+    waits: Clauses,
 }
 
 /// What a source record leads to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Matched {
-    /// These sagas start; none if no rule holds.
-    Starts {
-        /// One for each definition that matches.
-        starts: Vec<Start>,
-        /// W3C `traceparent` of the record.
-        traceparent: Option<String>,
-    },
-    /// It cannot be read, or a rule cannot be evaluated on it.
+    /// It was read, and leads to this.
+    Found(Found),
+    /// It cannot be read, or a start rule cannot be evaluated on it.
     Dead {
         /// Of which sort.
         reason: DeadLetterReason,
@@ -36,28 +45,61 @@ pub enum Matched {
     Later(String),
 }
 
+/// What is sent on for a source record.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Found {
+    /// One for each definition with a start rule that holds.
+    pub starts: Vec<Start>,
+    /// One for each mailbox: a record reaches it once, however many versions wait for it.
+    pub events: Vec<WaitEvent>,
+    /// Waits that it might be for, but that cannot be evaluated on it: for the log. A topic may carry
+    /// much that is not meant for them, so these are no dead letters.
+    pub troubles: Vec<String>,
+    /// W3C `traceparent` of the record.
+    pub traceparent: Option<String>,
+}
+
 impl Matcher {
-    /// Matches against these definitions; `schemas` reads the records.
-    pub fn new(definitions: Vec<Arc<Definition>>, schemas: EventSchemas) -> Self {
-        Self {
-            definitions,
-            schemas,
+    /// Matches against the start rules of the `current` versions and the waits of `all`, which
+    /// running sagas may be pinned to; `schemas` reads the records.
+    pub fn new(
+        current: Vec<Arc<Definition>>,
+        all: Vec<Arc<Definition>>,
+        schemas: EventSchemas,
+    ) -> Self {
+        let mut topics: BTreeMap<String, OfTopic> = BTreeMap::new();
+        for definition in current {
+            for rule in &definition.start {
+                let of_topic = topics.entry(rule.topic.clone()).or_default();
+                let last = of_topic.starts.last();
+                if last.is_none_or(|last| last.hash != definition.hash) {
+                    of_topic.starts.push(Arc::clone(&definition));
+                }
+            }
         }
+        for definition in &all {
+            Clauses::of(definition, &mut |topic, clause| {
+                let of_topic = topics.entry(topic.to_owned()).or_default();
+                of_topic.waits.push(clause);
+            });
+        }
+        Self { topics, schemas }
     }
 
     /// The source topics of the definitions, each once, in order.
     pub fn topics(&self) -> Vec<String> {
-        let rules = self.definitions.iter().flat_map(|d| &d.start);
-        let mut topics: Vec<String> = rules.map(|rule| rule.topic.clone()).collect();
-        topics.sort();
-        topics.dedup();
-        topics
+        self.topics.keys().cloned().collect()
     }
 
-    /// Reads one record and finds what it starts.
+    /// Reads one record and finds what it leads to.
     pub fn matches(&self, record: &IncomingRecord, now_ms: i64) -> Matched {
         let dead = |reason, detail| Matched::Dead { reason, detail };
-        if let Some(key) = &record.key
+        let Some(of_topic) = self.topics.get(&*record.topic) else {
+            return Matched::Found(Found::default());
+        };
+        // A wait does not look at it: other services may key their records as they like.
+        if !of_topic.starts.is_empty()
+            && let Some(key) = &record.key
             && std::str::from_utf8(key).is_err()
         {
             return dead(DeadLetterReason::BadKey, "its key is not UTF-8".to_owned());
@@ -76,36 +118,40 @@ impl Matcher {
                 };
             }
         };
+        let starts = match of_topic.starts(record, &event, now_ms) {
+            Ok(starts) => starts,
+            Err(detail) => return dead(DeadLetterReason::CannotApply, detail),
+        };
+        let mut found = Found {
+            starts,
+            ..Found::default()
+        };
+        of_topic.waits.matches(record, &event, now_ms, &mut found);
+        found.traceparent = event.traceparent;
+        Matched::Found(found)
+    }
+}
+
+impl OfTopic {
+    fn starts(
+        &self,
+        record: &IncomingRecord,
+        event: &Event,
+        now_ms: i64,
+    ) -> Result<Vec<Start>, String> {
         let scope = Scope::of_event(&event.value, now_ms);
         let mut starts = Vec::new();
-        for definition in &self.definitions {
+        for definition in &self.starts {
             let rules = definition.start.iter();
             for rule in rules.filter(|rule| *rule.topic == *record.topic) {
-                let holds = rule
-                    .when
-                    .as_ref()
-                    .map_or(Ok(true), |when| when.holds(&scope));
-                let key = match holds {
-                    Ok(false) => continue,
-                    Ok(true) => rule.key.evaluate(&scope),
-                    Err(error) => Err(error),
-                };
-                let key = match key.map_err(|e| e.to_string()).and_then(key_text) {
-                    Ok(key) => key,
-                    Err(why) => {
-                        let detail = format!("a start rule of `{}`: {why}", definition.name);
-                        return dead(DeadLetterReason::CannotApply, detail);
-                    }
-                };
+                let key = key_by(rule, &scope)
+                    .map_err(|why| format!("a start rule of `{}`: {why}", definition.name))?;
+                let Some(key) = key else { continue };
                 starts.push(Start {
                     definition: definition.name.clone(),
                     saga: backstitch_saga::Saga::key_of(&definition.name, &key),
                     event: event.value.to_string().into_bytes(),
-                    source: Some(SourcePosition {
-                        topic: record.topic.to_string(),
-                        partition: record.partition,
-                        offset: record.offset,
-                    }),
+                    source: Some(position_of(record)),
                     event_time_ms: event.time_ms.unwrap_or(record.timestamp_ms),
                     by: None,
                     at_ms: now_ms,
@@ -114,10 +160,32 @@ impl Matcher {
                 break;
             }
         }
-        Matched::Starts {
-            starts,
-            traceparent: event.traceparent,
-        }
+        Ok(starts)
+    }
+}
+
+/// The business key that a rule gives, if it holds.
+fn key_by(rule: &StartRule, scope: &Scope<'_>) -> Result<Option<String>, String> {
+    let holds = match &rule.when {
+        None => true,
+        Some(when) => when.holds(scope).map_err(|error| error.to_string())?,
+    };
+    if !holds {
+        return Ok(None);
+    }
+    let key = rule
+        .key
+        .evaluate(scope)
+        .map_err(|error| error.to_string())?;
+    key_text(key).map(Some)
+}
+
+/// Where a record lies.
+pub(super) fn position_of(record: &IncomingRecord) -> SourcePosition {
+    SourcePosition {
+        topic: record.topic.to_string(),
+        partition: record.partition,
+        offset: record.offset,
     }
 }
 

@@ -16,9 +16,11 @@
 //! | `keeping.rs` | another consumer in the place of one that has ended |
 //! | `intake.rs` | from source topics to the inbox |
 //! | `topics.rs` | the topics that all this lives on |
-//! | `matching.rs` | which sagas a source record starts |
+//! | `matching.rs` | what a source record leads to; `awaiting.rs`: for whom it may be |
+//! | `sources.rs` | what the intake reads by, kept fresh |
 
 mod asking;
+mod awaiting;
 pub mod book;
 mod hearing;
 mod intake;
@@ -27,12 +29,13 @@ pub mod machine;
 mod matching;
 mod run;
 mod saying;
+mod sources;
 mod topics;
 mod turning;
 
 pub use book::Book;
 pub use intake::IntakeCounters;
-pub use matching::{Matched, Matcher};
+pub use matching::{Found, Matched, Matcher};
 pub use run::{EngineError, Orchestrator, OrchestratorConfig};
 pub use topics::{TopicNames, TopicSizes, apply_topics, check_topics, topics_needed};
 

@@ -16,9 +16,9 @@ use super::hearing::{Ear, Waiting};
 use super::intake::{Intake, IntakeCounters, IntakeParts};
 use super::keeping::{Kept, keep};
 use super::machine::{Counters, Input, JOURNAL_BYTES_MAX, Machine, MachineConfig, message_limits};
-use super::matching::Matcher;
 use super::now_ms;
 use super::saying::Saying;
+use super::sources::{Sources, keep_fresh, matcher_of};
 use super::topics::check_topics;
 use super::turning::{End, Event, Shared, Turning};
 use crate::store::{DefinitionRow, Store, StoreError};
@@ -29,6 +29,16 @@ const DRAIN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How long a commit of source offsets waits for later ones. One for each batch were 300 a second at 300 events.
 const SOURCE_COMMIT_PACING: Duration = Duration::from_millis(250);
+
+/// A task that ends with what it is for.
+#[derive(Debug)]
+struct Aborting(tokio::task::JoinHandle<()>);
+
+impl Drop for Aborting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// How an orchestrator runs.
 #[derive(Debug, Clone)]
@@ -87,6 +97,7 @@ pub struct Orchestrator {
     turning: Option<JoinHandle<End>>,
     hearing: Option<Kept>,
     intake: Option<Kept>,
+    _learning: Aborting,
     shared: Shared,
     requests: Arc<AtomicU64>,
     intake_counters: Arc<IntakeCounters>,
@@ -142,7 +153,8 @@ impl Orchestrator {
         };
         store.prepare(partitions).await?;
         let book = remember(store.as_ref(), definitions).await?;
-        let current: Vec<Arc<Definition>> = book.current().cloned().collect();
+        let sources = Sources::new(matcher_of(&book, &config.schemas));
+        let known = book.clone();
 
         let mut limits = config
             .machine
@@ -204,22 +216,31 @@ impl Orchestrator {
         };
 
         let intake_counters = Arc::new(IntakeCounters::default());
-        let matcher = Matcher::new(current, config.schemas.clone());
-        let sources = matcher.topics();
-        let intake = if config.takes_in && !sources.is_empty() {
-            let mut options = config.options(config.topics.intake_group(), sources);
+        let learning = {
+            let (store, sources) = (Arc::clone(&store), sources.clone());
+            let (schemas, events) = (config.schemas.clone(), events.clone());
+            tokio::spawn(keep_fresh(store, known, sources, schemas, events))
+        };
+        let intake = if config.takes_in {
+            let mut options = config.options(config.topics.intake_group(), Vec::new());
             options.commit_pacing = SOURCE_COMMIT_PACING;
-            let parts = IntakeParts {
+            let mut parts = IntakeParts {
                 options,
                 kafka: config.kafka,
                 topics: config.topics,
                 partitions,
                 codec: config.codec.with_limits(message_limits()),
-                matcher,
+                sources: sources.clone(),
                 counters: Arc::clone(&intake_counters),
             };
             // Its producer may have lost a record: only reading again from the committed offset is exact.
-            let start = move |ended| Intake::start(parts.clone(), ended);
+            let start = move |ended: Sender<String>| {
+                parts.options.topics = sources.read_by(ended.clone());
+                if parts.options.topics.is_empty() {
+                    return Ok(None);
+                }
+                Intake::start(parts.clone(), ended).map(Some)
+            };
             Some(keep("intake", start, || {}).map_err(ended)?)
         } else {
             None
@@ -229,6 +250,7 @@ impl Orchestrator {
             turning: Some(turning),
             hearing: Some(hearing),
             intake,
+            _learning: Aborting(learning),
             shared,
             requests,
             intake_counters,
@@ -324,7 +346,7 @@ fn ended(error: impl std::fmt::Display) -> EngineError {
 async fn remember(store: &dyn Store, definitions: Vec<Definition>) -> Result<Book, EngineError> {
     let mut book = Book::default();
     for row in store.definitions().await? {
-        match Definition::from_yaml(&row.source) {
+        match Definition::from_stored(&row.source) {
             Ok(definition) => book.add(definition),
             Err(_) => tracing::error!(
                 row.hash,
@@ -338,7 +360,7 @@ async fn remember(store: &dyn Store, definitions: Vec<Definition>) -> Result<Boo
             .put_definition(&DefinitionRow {
                 hash: definition.hash.clone(),
                 name: definition.name.clone(),
-                source: definition.source.clone(),
+                source: definition.stored(),
                 first_seen_at_ms: now_ms(),
             })
             .await?;

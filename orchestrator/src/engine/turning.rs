@@ -286,6 +286,10 @@ fn log(report: &Report) {
         Report::Parked { saga, reason } => {
             tracing::warn!(saga.id = saga, reason, "a saga waits for a person");
         }
+        Report::OtherEvent { saga } => tracing::warn!(
+            saga.id = saga,
+            "it was to be started again with another event; the first one counts"
+        ),
         Report::Violation(what) => tracing::error!(what, "an invariant is broken"),
     }
 }

@@ -260,6 +260,7 @@ impl World {
                     Report::Refused(_) => "a machine was refused",
                     Report::DeadLetter { .. } => "a machine put a record aside",
                     Report::Parked { .. } => "a saga was parked",
+                    Report::OtherEvent { .. } => "a saga was to be started with another event",
                     Report::Violation(_) => "a machine found a rule broken",
                 });
                 if let Report::Violation(what) = &report {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use backstitch_saga::{Answer, Message, Outcome, Saga, Transition, invariant};
-use backstitch_schemas::{Codec, DeadLetter, DeadLetterReason, Limits};
+use backstitch_saga::core::{Note, NoteBody, Parent, refuse_start};
+use backstitch_saga::{Answer, Ignored, Message, Outcome, Saga, Transition, invariant};
+use backstitch_schemas::{Codec, DeadLetterReason, Limits};
 
+use super::hear::Heard;
 use super::inbox::{self, Arrival};
 use super::io::{Effect, Report};
 use super::outbox::journal_entry;
@@ -37,11 +39,25 @@ impl Machine {
             let Some(next) = shard.pending.front() else {
                 return;
             };
-            if let Some(key) = next.key()
-                && shard.cache.get(key).is_none()
+            if let Some(key) = next.key() {
+                match shard.cache.get(key) {
+                    None => return,
+                    Some(Cached::Ended) if next.needs_ended() => {
+                        let key = key.to_owned();
+                        return shard.cache.forget(&key);
+                    }
+                    Some(Cached::Hot(_) | Cached::Ended | Cached::Absent | Cached::Unreadable) => {}
+                }
+            }
+            if let Some(name) = next.definition()
+                && self.book.latest(name).is_none()
+                && self.asks_for_definitions(now_ms)
             {
                 return;
             }
+            let Some(shard) = self.shards.get_mut(&id) else {
+                return;
+            };
             let Some(next) = shard.pending.pop_front() else {
                 return;
             };
@@ -74,7 +90,7 @@ impl Machine {
                             definition,
                             start,
                         } => {
-                            let begun = self.begin(id, &key, &definition, start, now_ms);
+                            let begun = self.begin(id, &key, &definition, *start, now_ms);
                             if let Err((reason, detail)) = begun {
                                 let letter =
                                     inbox::dead_letter(&record, reason, detail, by, now_ms);
@@ -82,10 +98,8 @@ impl Machine {
                             }
                         }
                         Arrival::Message { key, message } => {
-                            let is_known = self.message(id, &key, &message, now_ms);
-                            if !is_known {
-                                let reason = DeadLetterReason::UnknownSaga;
-                                let detail = format!("there is no saga `{key}` that can be read");
+                            let heard = self.hear(id, &key, message, now_ms);
+                            if let Err((reason, detail)) = heard {
                                 let letter =
                                     inbox::dead_letter(&record, reason, detail, by, now_ms);
                                 self.bury(id, letter);
@@ -102,7 +116,7 @@ impl Machine {
             || self.batch.bytes >= self.config.batch_bytes_max
     }
 
-    /// Begins a saga, unless it exists: the same key is the same saga.
+    /// Begins a saga, unless it exists: the same key is the same saga. A parent is told why not.
     fn begin(
         &mut self,
         id: ShardId,
@@ -114,15 +128,54 @@ impl Machine {
         let Some(shard) = self.shards.get_mut(&id) else {
             return Ok(());
         };
-        if !matches!(shard.cache.get(key), Some(Cached::Absent)) {
-            self.counters.ignored += 1;
-            return Ok(());
+        match shard.cache.get(key) {
+            Some(Cached::Absent) => {}
+            Some(Cached::Hot(hot)) => {
+                self.counters.ignored += 1;
+                let refusal = hot.saga.refusal_of(&start);
+                let is_other = hot.saga.event != start.event;
+                if hot.saga.status.has_ended() && hot.in_batch == 0 {
+                    shard.cache.put(key, Cached::Ended);
+                }
+                if let Some(note) = refusal {
+                    self.answer(id, note, now_ms);
+                } else if is_other {
+                    self.counters.other_events += 1;
+                    let saga = key.to_owned();
+                    self.effects
+                        .push(Effect::Report(Report::OtherEvent { saga }));
+                }
+                return Ok(());
+            }
+            Some(Cached::Ended | Cached::Unreadable) | None => {
+                self.counters.ignored += 1;
+                return Ok(());
+            }
         }
-        let Some(definition) = self.book.latest(name) else {
-            let detail = format!("no definition is named `{name}`");
-            return Err((DeadLetterReason::UnknownDefinition, detail));
+        let found = match self.book.latest(name) {
+            None => Err((
+                DeadLetterReason::UnknownDefinition,
+                "unknown_definition",
+                format!("no definition is named `{name}`"),
+            )),
+            Some(definition) => match definition.event_misfit(&start.event) {
+                Some(detail) => Err((DeadLetterReason::CannotApply, "input_misfit", detail)),
+                None => Ok(Arc::clone(definition)),
+            },
         };
-        let definition = Arc::clone(definition);
+        let definition = match found {
+            Ok(definition) => definition,
+            Err((reason, code, detail)) => {
+                if let Some(parent) = &start.parent {
+                    let note = refuse_start(parent, key, code, detail.clone());
+                    self.answer(id, note, now_ms);
+                }
+                return Err((reason, detail));
+            }
+        };
+        let Some(shard) = self.shards.get_mut(&id) else {
+            return Ok(());
+        };
         let (saga, transition) = Saga::start(&definition, start, now_ms);
         self.counters.started += 1;
         shard.cache.put(
@@ -138,35 +191,59 @@ impl Machine {
         Ok(())
     }
 
-    /// Applies a message to a saga. Returns whether there is such a saga.
-    fn message(&mut self, id: ShardId, key: &str, message: &Message, now_ms: i64) -> bool {
+    /// Applies a message to a saga or a mailbox.
+    pub(super) fn message(
+        &mut self,
+        id: ShardId,
+        key: &str,
+        message: &Message,
+        now_ms: i64,
+    ) -> Heard {
         let Some(shard) = self.shards.get_mut(&id) else {
-            return true;
+            return Heard::Yes;
         };
         match shard.cache.get(key) {
             Some(Cached::Hot(_)) => {}
             Some(Cached::Ended) => {
                 self.counters.ignored += 1;
-                return true;
+                return Heard::Yes;
             }
-            Some(Cached::Absent | Cached::Unreadable) | None => {
-                return matches!(message, Message::Wake);
+            Some(Cached::Absent) => {
+                if let Some(heard) = self.message_to_nobody(id, key, message, now_ms) {
+                    return heard;
+                }
+            }
+            Some(Cached::Unreadable) | None => {
+                return match message {
+                    Message::Wake => Heard::Yes,
+                    Message::Reply(_)
+                    | Message::Act(_)
+                    | Message::Event(_)
+                    | Message::Decision(_)
+                    | Message::Want(_)
+                    | Message::Undo(_) => Heard::Unknown,
+                };
             }
         }
+        let Some(shard) = self.shards.get_mut(&id) else {
+            return Heard::Yes;
+        };
         shard.cache.touch(key);
         let Some(hot) = shard.cache.hot_mut(key) else {
-            return true;
+            return Heard::Yes;
         };
         match hot.saga.advance(&hot.definition, message, now_ms) {
+            Outcome::Ignored(Ignored::MailboxFull) => return Heard::Full,
             Outcome::Ignored(_) => self.counters.ignored += 1,
             Outcome::Advanced(transition) => self.take_in(id, key, *transition, now_ms),
         }
-        true
+        Heard::Yes
     }
 
     /// Takes a transition into the open batch: journal row, saga row, records, timer.
-    fn take_in(&mut self, id: ShardId, key: &str, transition: Transition, now_ms: i64) {
+    pub(super) fn take_in(&mut self, id: ShardId, key: &str, transition: Transition, now_ms: i64) {
         let mut too_large = Vec::new();
+        let mut refusals = Vec::new();
         {
             let Some(shard) = self.shards.get_mut(&id) else {
                 return;
@@ -222,6 +299,26 @@ impl Machine {
                     }
                 }
             }
+            let partitions = self.config.partitions;
+            for note in transition.notes {
+                let child = refusable(&note);
+                let to = note.to.clone();
+                let trace = trace.as_deref();
+                match self.names.note(&self.codec, note, trace, partitions, at_ms) {
+                    Ok(record) => {
+                        self.batch.bytes += record.payload.as_ref().map_or(0, Vec::len);
+                        self.batch.records.push((id, record));
+                    }
+                    Err(error) => match child {
+                        Some(parent) => refusals.push((parent, to, error.to_string())),
+                        None => {
+                            let what = format!("what {key} says to {to} cannot be sent: {error}");
+                            let report = Report::Violation(what);
+                            self.effects.push(Effect::Report(report));
+                        }
+                    },
+                }
+            }
             let entry = self
                 .journal_codec
                 .encode_journal_entry(&record)
@@ -258,71 +355,18 @@ impl Machine {
             });
             self.message(id, key, &message, now_ms);
         }
+        for (parent, child, reason) in refusals {
+            let note = refuse_start(&parent, &child, "start_not_sendable", reason);
+            if let NoteBody::Reply(reply) = note.body {
+                self.message(id, key, &Message::Reply(reply), now_ms);
+            }
+        }
     }
 
     /// After a wake-up that changed nothing, the timer still has to be set.
     fn reset_timer(&mut self, id: ShardId, key: &str) {
         if let Some(shard) = self.shards.get_mut(&id) {
             shard.reset_timer(key);
-        }
-    }
-
-    /// Puts a record into the dead letters, by way of the journal.
-    fn bury(&mut self, id: ShardId, letter: DeadLetter) {
-        self.counters.dead_letters += 1;
-        self.effects.push(Effect::Report(Report::DeadLetter {
-            shard: id,
-            offset: letter.offset,
-            reason: format!("{}: {}", letter.reason, letter.detail),
-        }));
-        let encoded = self.encode_letter(letter);
-        if let Some((letter, entry)) = encoded {
-            let record = self.names.dead_letter(&letter, entry.clone());
-            self.keep(id, JournalKind::DeadLetter, letter.at_ms, entry);
-            self.batch.records.push((id, record));
-        }
-    }
-
-    fn send_on(&mut self, id: ShardId, letter: DeadLetter, partition: i32) {
-        self.counters.forwarded += 1;
-        if let Some((letter, entry)) = self.encode_letter(letter) {
-            self.keep(id, JournalKind::Forward, letter.at_ms, entry);
-            let record = self.names.forward(letter, partition);
-            self.batch.records.push((id, record));
-        }
-    }
-
-    fn encode_letter(&self, letter: DeadLetter) -> Option<(DeadLetter, Vec<u8>)> {
-        match self.journal_codec.encode_dead_letter(&letter) {
-            Ok(entry) => Some((letter, entry)),
-            // Kafka carried the record, so it is within a message's limit; only the frame is not.
-            Err(_) => {
-                let detail = format!("{} (its value was too large to keep)", letter.detail);
-                let smaller = DeadLetter {
-                    value: None,
-                    headers: Vec::new(),
-                    detail,
-                    ..letter
-                };
-                let entry = self.journal_codec.encode_dead_letter(&smaller).ok()?;
-                Some((smaller, entry))
-            }
-        }
-    }
-
-    fn keep(&mut self, id: ShardId, kind: JournalKind, at_ms: i64, entry: Vec<u8>) {
-        if let Some(shard) = self.shards.get_mut(&id) {
-            shard.journal_seq += 1;
-            self.batch.bytes += entry.len();
-            self.batch.journal.push(JournalRow {
-                shard: id,
-                seq: shard.journal_seq,
-                kind,
-                saga_key: String::new(),
-                saga_seq: 0,
-                at_ms,
-                entry,
-            });
         }
     }
 
@@ -357,6 +401,14 @@ impl Machine {
             self.counters.loads += 1;
             self.effects.push(Effect::Load { shards: of, keys });
         }
+    }
+}
+
+/// The parent that is told if a note cannot be sent: one that asks for a child.
+fn refusable(note: &Note) -> Option<Parent> {
+    match &note.body {
+        NoteBody::Start { start, .. } => start.parent.clone(),
+        NoteBody::Reply(_) | NoteBody::Event(_) | NoteBody::Want(_) | NoteBody::Undo(_) => None,
     }
 }
 

@@ -13,6 +13,9 @@ use crate::store::{CommitPlan, Epoch, JournalRow, SagaRow, SagaStatus, ShardComm
 /// The longest wait until an unavailable store is asked again.
 const STORE_WAIT_MAX_MS: i64 = 2_000;
 
+/// Bytes that the state of a saga with a few steps takes.
+const STATE_LEN_USUAL: usize = 2_048;
+
 impl Machine {
     /// Closes the open batch and commits it, unless a commit is in flight.
     ///
@@ -262,6 +265,7 @@ impl Machine {
     /// watermarks is published again.
     pub(super) fn producer_lost(&mut self, now_ms: i64) {
         self.publishing.clear();
+        self.book.tell_all_again();
         let ids: Vec<ShardId> = self.shards.keys().copied().collect();
         for id in ids {
             self.drop_shard(id, now_ms);
@@ -376,10 +380,17 @@ fn row_of(shard: ShardId, hot: &Hot) -> SagaRow {
             .parked
             .as_ref()
             .map(|parked| storable(parked.reason.clone())),
-        state: serde_json::to_vec(saga).expect("a saga has string keys only"),
+        state: state_of(saga),
         started_at_ms: saga.started_at_ms,
         ended_at_ms: saga.ended_at_ms,
     }
+}
+
+fn state_of(saga: &Saga) -> Vec<u8> {
+    // Room for most, so that writing does not move it again and again as it grows.
+    let mut state = Vec::with_capacity(STATE_LEN_USUAL);
+    serde_json::to_writer(&mut state, saga).expect("a saga has string keys only");
+    state
 }
 
 fn status_of(saga: &Saga) -> SagaStatus {

@@ -4,8 +4,8 @@ use backstitch_broker::IncomingRecord;
 use backstitch_saga::core as saga_core;
 use backstitch_saga::{Answer, Direction, Message, Payload};
 use backstitch_schemas::{
-    Act, ActKind, Codec, DeadLetter, DeadLetterReason, HeaderField, InboxMessage, Reply,
-    ReplyOutcome, Start, wire,
+    Act, ActKind, Codec, DeadLetter, DeadLetterReason, Decision, HeaderField, InboxMessage, Parent,
+    Reply, ReplyOutcome, Start, Undo, WaitEvent, Want, wire,
 };
 
 use crate::store::{ShardId, is_storable};
@@ -17,9 +17,9 @@ pub(crate) enum Arrival {
     Start {
         key: String,
         definition: String,
-        start: saga_core::Start,
+        start: Box<saga_core::Start>,
     },
-    /// It is for a saga.
+    /// It is for a saga or a mailbox.
     Message { key: String, message: Message },
     /// It lies in the wrong partition.
     Stray { partition: i32 },
@@ -62,6 +62,10 @@ pub(crate) fn read(
         InboxMessage::Start(start) => &start.saga,
         InboxMessage::Reply(reply) => &reply.saga,
         InboxMessage::Act(act) => &act.saga,
+        InboxMessage::Event(event) => &event.saga,
+        InboxMessage::Want(want) => &want.saga,
+        InboxMessage::Undo(undo) => &undo.saga,
+        InboxMessage::Decision(decision) => &decision.saga,
     };
     if named != key {
         let detail = format!("its key is `{key}`, but it is about saga `{named}`");
@@ -75,6 +79,10 @@ pub(crate) fn read(
         InboxMessage::Start(start) => start_of(record, start),
         InboxMessage::Reply(reply) => reply_of(reply),
         InboxMessage::Act(act) => Ok(act_of(act)),
+        InboxMessage::Event(event) => event_of(record, event),
+        InboxMessage::Want(want) => Ok(want_of(want)),
+        InboxMessage::Undo(undo) => Ok(undo_of(undo)),
+        InboxMessage::Decision(decision) => Ok(decision_of(decision)),
     };
     arrival.unwrap_or_else(|detail| dead(DeadLetterReason::CannotApply, detail))
 }
@@ -89,22 +97,84 @@ fn start_of(record: &IncomingRecord, start: Start) -> Result<Arrival, String> {
             start.definition
         ));
     }
-    let trace = record
-        .header(wire::TRACEPARENT)
-        .and_then(|value| std::str::from_utf8(value).ok())
-        .map(str::to_owned);
     Ok(Arrival::Start {
         key: start.saga.clone(),
         definition: start.definition,
-        start: saga_core::Start {
+        start: Box::new(saga_core::Start {
             key: start.saga,
             event,
-            trace,
+            trace: trace_of(record),
             by: start.by,
             event_time_ms: start.event_time_ms,
-            parent: None,
-        },
+            parent: start.parent.map(parent_of),
+        }),
     })
+}
+
+fn trace_of(record: &IncomingRecord) -> Option<String> {
+    let value = record.header(wire::TRACEPARENT)?;
+    std::str::from_utf8(value).ok().map(str::to_owned)
+}
+
+fn parent_of(parent: Parent) -> saga_core::Parent {
+    saga_core::Parent {
+        saga: parent.saga,
+        occurrence: parent.step,
+        key: parent.idempotency_key,
+    }
+}
+
+fn event_of(record: &IncomingRecord, event: WaitEvent) -> Result<Arrival, String> {
+    let value = Payload::from_bytes(&event.value)
+        .map_err(|error| format!("its value is not JSON: {error}"))?;
+    Ok(Arrival::Message {
+        key: event.saga,
+        message: Message::Event(saga_core::Event {
+            occurrence: event.step,
+            value,
+            source: saga_core::Source {
+                topic: event.source.topic,
+                partition: event.source.partition,
+                offset: event.source.offset,
+            },
+            until_ms: event.until_ms,
+            trace: trace_of(record),
+        }),
+    })
+}
+
+fn want_of(want: Want) -> Arrival {
+    Arrival::Message {
+        key: want.saga,
+        message: Message::Want(saga_core::Want {
+            saga: want.waiter,
+            occurrence: want.step,
+            cancel: want.cancel,
+        }),
+    }
+}
+
+fn undo_of(undo: Undo) -> Arrival {
+    Arrival::Message {
+        key: undo.saga,
+        message: Message::Undo(saga_core::ParentUndo {
+            key: undo.idempotency_key,
+            parent: parent_of(undo.parent),
+        }),
+    }
+}
+
+fn decision_of(decision: Decision) -> Arrival {
+    Arrival::Message {
+        key: decision.saga,
+        message: Message::Decision(saga_core::Decision {
+            occurrence: decision.step,
+            approved: decision.approved,
+            by: decision.by,
+            role: decision.role,
+            reason: decision.reason,
+        }),
+    }
 }
 
 fn reply_of(reply: Reply) -> Result<Arrival, String> {

@@ -81,6 +81,8 @@ pub enum Input {
     /// Answer to [`Effect::ReadDefinitions`]. Empty: the store could not be reached, for a store
     /// that holds a saga holds its definition.
     Definitions(Vec<Definition>),
+    /// Definitions of the store that were not known here, unasked.
+    Learned(Vec<Definition>),
     /// Answer to [`Effect::Commit`].
     Committed {
         /// Which.
@@ -198,6 +200,11 @@ pub enum Report {
         saga: String,
         /// Why.
         reason: String,
+    },
+    /// A saga was to be started that exists, with another event: the first one counts.
+    OtherEvent {
+        /// Which.
+        saga: String,
     },
     /// A rule was found broken (S-1). Never expected; the saga is reported and goes on.
     Violation(String),

@@ -20,7 +20,7 @@ pub(crate) struct Names {
     source: Vec<u8>,
 }
 
-type Headers = Vec<(Cow<'static, str>, Vec<u8>)>;
+pub(super) type Headers = Vec<(Cow<'static, str>, Vec<u8>)>;
 
 impl Names {
     pub(crate) fn new(topics: &wire::Topics) -> Self {
@@ -187,6 +187,12 @@ impl Names {
                             .ok()
                     })
                     .collect();
+                let notes = Entry::notes(&row.saga_key, row.at_ms, &body);
+                records.extend(
+                    notes.into_iter().filter_map(|note| {
+                        self.note(codec, note, trace, partitions, row.at_ms).ok()
+                    }),
+                );
                 records.push(self.transition(row, trace));
                 records
             }
@@ -204,7 +210,18 @@ impl Names {
         }
     }
 
-    fn headers(&self, trace: Option<&str>, saga: &str, kind: &str, count: usize) -> Headers {
+    /// The topic of the journal.
+    pub(super) fn journal(&self) -> Arc<str> {
+        Arc::clone(&self.journal)
+    }
+
+    pub(super) fn headers(
+        &self,
+        trace: Option<&str>,
+        saga: &str,
+        kind: &str,
+        count: usize,
+    ) -> Headers {
         let mut headers = Vec::with_capacity(count);
         if let Some(trace) = trace {
             header(&mut headers, wire::TRACEPARENT, trace.as_bytes());
@@ -223,7 +240,7 @@ impl Names {
     }
 }
 
-fn header(headers: &mut Headers, name: &'static str, value: &[u8]) {
+pub(super) fn header(headers: &mut Headers, name: &'static str, value: &[u8]) {
     headers.push((Cow::Borrowed(name), value.to_vec()));
 }
 

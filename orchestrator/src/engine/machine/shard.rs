@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use backstitch_broker::IncomingRecord;
-use backstitch_saga::{Definition, Saga};
+use backstitch_saga::{Definition, Message, Saga};
 
 use super::inbox::Arrival;
 use crate::store::{Epoch, ShardId, ShardRow};
@@ -91,6 +91,30 @@ impl Pending {
             Self::Wake(key) => Some(key),
         }
     }
+
+    /// The name of the definition whose saga it would begin.
+    pub(super) fn definition(&self) -> Option<&str> {
+        match self {
+            Self::Record {
+                arrival: Arrival::Start { definition, .. },
+                ..
+            } => Some(definition),
+            Self::Record { .. } | Self::Wake(_) => None,
+        }
+    }
+
+    /// Whether it needs the saga itself even where that has ended: its parent may still take it back,
+    /// and whoever would start it again is told if it is another's.
+    pub(super) fn needs_ended(&self) -> bool {
+        match self {
+            Self::Record { arrival, .. } => match arrival {
+                Arrival::Start { .. } => true,
+                Arrival::Message { message, .. } => matches!(message, Message::Undo(_)),
+                Arrival::Stray { .. } | Arrival::Dead { .. } => false,
+            },
+            Self::Wake(_) => false,
+        }
+    }
 }
 
 /// What is known of a key without asking the store.
@@ -155,6 +179,11 @@ impl Cache {
         self.stamp += 1;
         self.touched.push_back((Arc::clone(&key), self.stamp));
         self.by_key.insert(key, (cached, self.stamp));
+    }
+
+    /// Forgets what is known of a key: it is read anew.
+    pub(super) fn forget(&mut self, key: &str) {
+        self.by_key.remove(key);
     }
 
     pub(super) fn touch(&mut self, key: &str) {

@@ -103,6 +103,10 @@ pub struct Counters {
     pub dead_letters: u64,
     /// Records that lay in the wrong partition.
     pub forwarded: u64,
+    /// Starts of a saga that exists, with another event.
+    pub other_events: u64,
+    /// Answers that broke the contract of their activity.
+    pub misfits: u64,
     /// Commits done.
     pub commits: u64,
     /// Commits that were fenced.
@@ -132,6 +136,8 @@ pub struct Machine {
     pub(super) tickets: u64,
     pub(super) is_loading: bool,
     pub(super) load_retry_at_ms: Option<i64>,
+    /// When the store was last asked for definitions, and answered.
+    pub(super) definitions_read_ms: Option<i64>,
     /// Sagas that were loaded but whose definition is not known yet, with the claim of their load.
     unpinned: Vec<(Epoch, SagaRow)>,
     pub(super) last_commit_ms: i64,
@@ -170,6 +176,7 @@ impl Machine {
             tickets: 0,
             is_loading: false,
             load_retry_at_ms: None,
+            definitions_read_ms: None,
             unpinned: Vec::new(),
             last_commit_ms: 0,
             turn_count: 0,
@@ -264,7 +271,10 @@ impl Machine {
             Input::Due { shard, epoch, rows } => self.due(shard, epoch, rows, now_ms),
             Input::Records { shard, records } => self.records(shard, records),
             Input::Loaded { shards, keys, rows } => self.loaded(&shards, &keys, rows, now_ms),
-            Input::Definitions(definitions) if definitions.is_empty() => {
+            // A store that knows none at all is asked only by who has none to give it.
+            Input::Definitions(definitions)
+                if definitions.is_empty() && self.book.all().next().is_some() =>
+            {
                 // Still loading: the sagas and then the definitions are asked for again.
                 self.unpinned.clear();
                 self.load_retry_at_ms = Some(now_ms.saturating_add(self.config.store_wait_ms * 4));
@@ -274,8 +284,14 @@ impl Machine {
                     self.book.add(definition);
                 }
                 self.is_loading = false;
+                self.definitions_read_ms = Some(now_ms);
                 for (epoch, row) in std::mem::take(&mut self.unpinned) {
                     self.at_hand(epoch, row, true);
+                }
+            }
+            Input::Learned(definitions) => {
+                for definition in definitions {
+                    self.book.add(definition);
                 }
             }
             Input::Committed { ticket, outcome } => self.committed(ticket, outcome, now_ms),
@@ -293,6 +309,7 @@ impl Machine {
     /// Decides on all that has been taken in.
     pub fn turn(&mut self, now_ms: i64) -> Vec<Effect> {
         self.turn_count = self.turn_count.wrapping_add(1);
+        self.tell_definitions(now_ms);
         self.claim_again(now_ms);
         self.look_ahead(now_ms);
         self.fire_timers(now_ms);
@@ -473,7 +490,9 @@ impl Machine {
             SagaStatus::Completed | SagaStatus::Compensated | SagaStatus::Terminated => true,
             SagaStatus::Running | SagaStatus::Compensating | SagaStatus::Parked => false,
         };
-        if has_ended {
+        let is_needed =
+            |waiting: &Pending| waiting.key() == Some(&row.key) && waiting.needs_ended();
+        if has_ended && !shard.pending.iter().any(is_needed) {
             return shard.cache.put(&row.key, Cached::Ended);
         }
         let Some(definition) = self.book.pinned(&row.definition_hash).cloned() else {

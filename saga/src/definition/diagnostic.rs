@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::limits::DIAGNOSTICS_MAX;
+
 /// Something about a definition that its author should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -79,6 +81,42 @@ impl Diagnostic {
             "help": self.help,
         })
     }
+}
+
+/// In the order of the text, once each. Errors go before warnings where not all can be shown.
+pub(super) fn sorted(mut found: Vec<Diagnostic>, file: Option<&str>) -> Vec<Diagnostic> {
+    let all = found.len();
+    found.sort_by_key(|diagnostic| diagnostic.severity);
+    found.truncate(DIAGNOSTICS_MAX);
+    let more = all - found.len();
+    found.sort_by(|a, b| {
+        // Other files come after the definition's own.
+        let a = (
+            a.file.as_deref() != file,
+            &a.file,
+            a.line,
+            a.column,
+            a.code,
+            &a.message,
+        );
+        let b = (
+            b.file.as_deref() != file,
+            &b.file,
+            b.line,
+            b.column,
+            b.code,
+            &b.message,
+        );
+        a.cmp(&b)
+    });
+    // A default that is wrong is found wrong in each step that takes it.
+    found.dedup();
+    if more > 0
+        && let Some(last) = found.last_mut()
+    {
+        last.help = Some(format!("{more} more are not shown"));
+    }
+    found
 }
 
 impl fmt::Display for Diagnostic {

@@ -20,6 +20,22 @@ pub const STEPS_MAX: usize = 1_000;
 /// Steps inside each other, the outermost counted. 16.
 pub const STEPS_NESTED_MAX: usize = 16;
 
+/// Branches of a `parallel`, and cases of a `choose`. 100: they are in the state side by side.
+pub const BRANCHES_MAX: usize = 100;
+
+/// Items of an `each`. 10,000; more are better split into sagas of their own.
+pub const ITEMS_MAX: u16 = 10_000;
+
+/// Rounds of a `repeat`. 10,000: each has lines of its own in the ledger.
+pub const ROUNDS_MAX: u16 = 10_000;
+
+/// Occurrences of steps that a saga may come to without a warning, items and rounds multiplied.
+/// 20,000.
+pub const LINES_MAX: u64 = 20_000;
+
+/// Size of a literal in a definition that is sent to someone, as JSON. 64 KiB.
+pub const LITERAL_BYTES_MAX: usize = 65_536;
+
 /// Start rules of a definition. 100: each record of their topics is held against them.
 pub const START_RULES_MAX: usize = 100;
 

@@ -11,10 +11,10 @@
 //! | `files.rs` | the files that a definition names |
 //! | `ids.rs` | the ids of steps for which none is written |
 //! | `words.rs` | names and durations, as they are written |
-//! | `check.rs` | what must hold before a definition is run |
+//! | `check/` | what must hold before a definition is run |
 //! | `hash.rs` | the name of a structure |
 //! | `diagnostic.rs`, `place.rs` | what is wrong, and where |
-//! | `codes.rs` | what each code of a diagnostic means |
+//! | `codes/` | what each code of a diagnostic means |
 
 mod blocks;
 mod check;
@@ -34,6 +34,7 @@ mod yaml;
 pub mod limits;
 
 pub use blocks::{Block, ON_FAILURE, ON_REFUSED, ON_TIMEOUT, Slot, step_at, walk};
+pub use check::{Checked, Source, check_against, check_all};
 pub use codes::{CODES, Code, explain};
 pub use diagnostic::{Diagnostic, Severity};
 pub use files::Files;

@@ -1,5 +1,7 @@
 //! Names and durations, as they are written.
 
+pub(super) use crate::nearest::nearest;
+
 use super::limits::{DURATION_MS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX};
 
 const UNITS: [(&str, u64); 5] = [
@@ -32,6 +34,27 @@ pub(super) fn range_ms(text: &str) -> Result<(u64, u64), String> {
     match text.split_once("..") {
         Some((min, max)) => Ok((duration_ms(min.trim())?, duration_ms(max.trim())?)),
         None => duration_ms(text).map(|ms| (ms, ms)),
+    }
+}
+
+/// Milliseconds in the largest unit that gives a whole number.
+pub(super) fn written_ms(ms: u64) -> String {
+    let unit = UNITS
+        .iter()
+        .rev()
+        .find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(*unit_ms));
+    match unit {
+        Some((unit, unit_ms)) => format!("{}{unit}", ms / unit_ms),
+        None => "0s".to_owned(),
+    }
+}
+
+/// A range of milliseconds; one duration where both ends are the same.
+pub(super) fn written_range((min, max): (u64, u64)) -> String {
+    if min == max {
+        written_ms(min)
+    } else {
+        format!("{}..{}", written_ms(min), written_ms(max))
     }
 }
 
@@ -113,36 +136,6 @@ pub(super) fn refuse_topic(name: &str) -> Option<String> {
     None
 }
 
-/// The known name that is most like what was written, if one is like it.
-pub(super) fn nearest<'n>(written: &str, known: &[&'n str]) -> Option<&'n str> {
-    known
-        .iter()
-        .map(|name| (distance(written, name), *name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// How many characters to insert, remove, replace or swap to get from one to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let from: Vec<char> = from.chars().take(NAME_CHARS_MAX).collect();
-    let to: Vec<char> = to.chars().take(NAME_CHARS_MAX).collect();
-    let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
-    for (i, a) in from.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in to.iter().enumerate() {
-            let replaced = rows[i][j] + usize::from(a != b);
-            let mut best = replaced.min(rows[i][j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
-                best = best.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[from.len()][to.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,11 +179,20 @@ mod tests {
     }
 
     #[test]
-    fn a_name_like_a_known_one_is_recognised() {
-        let known = ["steps", "start", "deadline", "defaults"];
-        assert_eq!(nearest("step", &known), Some("steps"));
-        assert_eq!(nearest("dedaline", &known), Some("deadline"));
-        assert_eq!(nearest("default", &known), Some("defaults"));
-        assert_eq!(nearest("zebra", &known), None);
+    fn a_duration_is_written_as_it_would_be_read() {
+        for (ms, text) in [
+            (0, "0s"),
+            (1, "1ms"),
+            (1_500, "1500ms"),
+            (60_000, "1m"),
+            (90_000, "90s"),
+            (3_600_000, "1h"),
+            (172_800_000, "2d"),
+        ] {
+            assert_eq!(written_ms(ms), text);
+            assert_eq!(duration_ms(text), Ok(ms));
+        }
+        assert_eq!(written_range((200, 10_000)), "200ms..10s");
+        assert_eq!(written_range((1_000, 1_000)), "1s");
     }
 }

@@ -132,6 +132,26 @@ impl Expression {
     }
 }
 
+impl Expression {
+    /// Whether it is ready for a variable that is not set: it asks for it with `has`, or reads
+    /// `vars.?name`.
+    pub fn is_careful_with_var(&self, name: &str) -> bool {
+        let of_var = |path: &Path| {
+            path.root == Root::Vars
+                && matches!(path.segments.first(), Some(Segment::Field(field)) if field == name)
+        };
+        let ready = |path: &Path| path.optional_from == Some(0);
+        match &self.0.program {
+            Program::Path(path) => !of_var(path) || ready(path),
+            Program::Cel { slots, .. } => {
+                let mut slots = slots.iter().filter(|slot| of_var(&slot.path)).peekable();
+                slots.peek().is_none()
+                    || slots.any(|slot| slot.kind == SlotKind::IsThere || ready(&slot.path))
+            }
+        }
+    }
+}
+
 impl PartialEq for Expression {
     fn eq(&self, other: &Self) -> bool {
         self.source() == other.source()

@@ -78,6 +78,17 @@ fn read(of: &Type, name: &str) -> Read {
     }
 }
 
+/// Whether a value of this type has a field for sure.
+fn is_there(of: &Type, name: &str) -> bool {
+    let mut types = of.alternatives().iter();
+    !of.is_any()
+        && types.all(|of| match of {
+            Type::Object(fields) => fields.contains_key(name),
+            Type::Record(record) => record.requires(name),
+            _ => false,
+        })
+}
+
 /// A field of what may be nothing: what is not there is nothing as well.
 fn optional_field(of: &Type, name: &str) -> Type {
     let mut fields = Vec::new();
@@ -252,6 +263,9 @@ impl Typer<'_> {
                     of => of.clone(),
                 };
                 self.maybe(operand, &plain, &name, "there is never anything");
+                if !matches!(of, Type::Optional(_)) && is_there(&plain, &name) {
+                    self.there = Some(node.id);
+                }
                 optional_field(&plain, &name)
             }
             (Some(name), false) => {

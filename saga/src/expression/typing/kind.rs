@@ -87,6 +87,12 @@ impl Record {
             .map(|field| Type::of_kind(&self.schema, field.of))
     }
 
+    /// Whether each document has the field.
+    pub(super) fn requires(&self, name: &str) -> bool {
+        let mut fields = self.fields().iter();
+        fields.any(|field| field.name == name && field.default.is_none())
+    }
+
     pub(super) fn names(&self) -> Vec<&str> {
         self.fields()
             .iter()

@@ -4,6 +4,18 @@ use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 
 use super::access::path_text;
+use crate::expression::compile::{ENV, Expression};
+
+impl Expression {
+    /// The paths, as they are written (`event.coupon`), that are not null if the expression holds,
+    /// or if it does not.
+    pub fn not_null_if(&self, holds: bool) -> Vec<String> {
+        ENV.parser()
+            .parse(self.source())
+            .map(|tree| not_null(&tree, holds))
+            .unwrap_or_default()
+    }
+}
 
 /// The paths that are not null where a condition holds, or where it does not.
 pub(super) fn not_null(condition: &IdedExpr, holds: bool) -> Vec<String> {

@@ -21,6 +21,8 @@ pub struct TypeScope<'s> {
     pub locals: &'s [(String, Type)],
     /// `steps.<id>`
     pub steps: &'s dyn StepTypes,
+    /// Paths, as they are written, that are known not to be null.
+    pub not_null: &'s [String],
 }
 
 /// The types of the outputs of steps.
@@ -52,6 +54,7 @@ impl TypeScope<'_> {
             vars: &NO_VARS,
             locals: &[],
             steps: &NoTypes,
+            not_null: &[],
         }
     }
 

@@ -30,11 +30,18 @@ impl Expression {
             source: self.source().chars().collect(),
             places: &places,
             bound: Vec::new(),
-            not_null: Vec::new(),
+            not_null: scope.not_null.to_vec(),
             told: BTreeSet::new(),
             problems: Vec::new(),
+            there: None,
         };
-        let of = typer.type_of(&tree);
+        let mut of = typer.type_of(&tree);
+        // As a whole it is its value, and not a value or nothing.
+        if typer.there == Some(tree.id)
+            && let Type::Optional(inner) = of
+        {
+            of = *inner;
+        }
         let mut problems = typer.problems;
         problems.sort_by_key(|problem| (problem.offset, problem.rule));
         (of, problems)
@@ -52,6 +59,8 @@ pub(super) struct Typer<'t> {
     /// Paths of which it was said that they may be null.
     told: BTreeSet<String>,
     problems: Vec<TypeProblem>,
+    /// The latest `.?field` of which it is known that the field is there.
+    pub(super) there: Option<u64>,
 }
 
 impl Typer<'_> {

@@ -13,6 +13,8 @@
 //! | `words.rs` | names and durations, as they are written |
 //! | `check/` | what must hold before a definition is run |
 //! | `hash.rs` | the name of a structure |
+//! | `write/` | from the structure to canonical YAML |
+//! | `stored.rs` | a definition as one text, for stores and journals |
 //! | `diagnostic.rs`, `place.rs` | what is wrong, and where |
 //! | `codes/` | what each code of a diagnostic means |
 
@@ -28,7 +30,9 @@ mod model;
 mod node;
 mod place;
 mod read;
+mod stored;
 mod words;
+mod write;
 mod yaml;
 
 pub mod limits;

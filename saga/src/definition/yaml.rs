@@ -1,5 +1,7 @@
 //! Reading a definition.
 
+use std::collections::BTreeMap;
+
 use super::check::check;
 use super::diagnostic::Diagnostic;
 use super::files::Files;
@@ -72,7 +74,8 @@ impl Definition {
 
     /// Checks a definition that was not read from a text: the diagnostics have no lines.
     ///
-    /// Its hash becomes that of what it holds now.
+    /// Its hash becomes that of what it holds now, its source the YAML of that, and its files the
+    /// schemas in it.
     ///
     /// # Errors
     ///
@@ -84,7 +87,28 @@ impl Definition {
             return Err(sorted(found, None));
         }
         self.hash = hash(&self);
+        self.source = self.to_yaml();
+        self.files = self.schema_texts();
         Ok((self, sorted(found, None)))
+    }
+
+    /// The texts of its schemas, by path.
+    fn schema_texts(&self) -> BTreeMap<String, String> {
+        self.activities
+            .values()
+            .flat_map(|contract| [&contract.input, &contract.output])
+            .chain([&self.input])
+            .flatten()
+            .filter_map(|file| {
+                let schema = file.schema.as_ref()?;
+                // The text as it was written, if it is at hand.
+                let text = match self.files.get(&file.path) {
+                    Some(text) => text.clone(),
+                    None => schema.source().to_string(),
+                };
+                Some((file.path.clone(), text))
+            })
+            .collect()
     }
 }
 

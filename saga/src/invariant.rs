@@ -120,7 +120,6 @@ pub fn history_is_exact(saga: &Saga, history: &[Body]) -> Result<(), Violation> 
 struct Ran<'h> {
     occurrence: &'h str,
     place: &'h [u16],
-    kind: LineKind,
 }
 
 /// Work that was asked for under one key.
@@ -165,7 +164,13 @@ impl<'h> Reader<'h> {
             } => self.asked_back(occurrence, key, *round),
             Change::Done { occurrence, .. } => {
                 self.done.push(occurrence);
-                self.answered(cause, occurrence, "done")
+                self.answered(cause, occurrence, "done")?;
+                // What comes late, to a saga that is set aside for it, counts after its time was up.
+                let saga = self.saga;
+                if let Some(line) = saga.line(occurrence) {
+                    self.ran(occurrence, &line.place);
+                }
+                Ok(())
             }
             Change::Refused { occurrence, .. } => {
                 self.answered(cause, occurrence, "refused")?;
@@ -229,14 +234,10 @@ impl<'h> Reader<'h> {
             .retain(|known| known.occurrence != occurrence);
     }
 
-    fn ran(&mut self, occurrence: &'h str, place: &'h [u16], kind: LineKind) {
+    fn ran(&mut self, occurrence: &'h str, place: &'h [u16]) {
         let known = self.may_have_run.iter();
         if known.clone().all(|known| known.occurrence != occurrence) {
-            self.may_have_run.push(Ran {
-                occurrence,
-                place,
-                kind,
-            });
+            self.may_have_run.push(Ran { occurrence, place });
         }
     }
 
@@ -246,7 +247,7 @@ impl<'h> Reader<'h> {
             let what = format!("`{}` is asked for on the way back", ask.occurrence);
             return self.breaks(Invariant::UndoneInReverse, what);
         }
-        self.ran(&ask.occurrence, &ask.place, ask.kind);
+        self.ran(&ask.occurrence, &ask.place);
         Ok(())
     }
 
@@ -293,7 +294,7 @@ impl<'h> Reader<'h> {
         });
         match (direction, self.course) {
             (Direction::Do, Course::Forward) => {
-                self.ran(occurrence, &request.place, LineKind::Do);
+                self.ran(occurrence, &request.place);
                 Ok(())
             }
             (Direction::Do, Course::Back) => {
@@ -365,10 +366,8 @@ impl<'h> Reader<'h> {
     /// W-2 and S-5: only the word of the one who was asked makes a step done or refused, and only in
     /// time.
     fn answered(&self, cause: &Cause, occurrence: &str, word: &str) -> Result<(), Violation> {
-        let mut known = self.may_have_run.iter();
-        let kind = known
-            .find(|ran| ran.occurrence == occurrence)
-            .map_or(LineKind::Do, |ran| ran.kind);
+        let line = self.saga.line(occurrence);
+        let kind = line.map_or(LineKind::Do, |line| line.kind);
         let is_said = match (kind, cause) {
             (
                 LineKind::Do | LineKind::Run,

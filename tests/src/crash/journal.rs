@@ -1,9 +1,10 @@
 //! Holds the journal topic against the store's journal: whole, the same bytes, in order, and chained.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use backstitch_saga::Saga;
+use backstitch_saga::core::mailbox::MAILBOX_HASH;
 use backstitch_saga::core::{FailureKind, TurnedBackBy};
 use backstitch_schemas::Codec;
 
@@ -25,6 +26,8 @@ pub struct JournalVerdict {
     pub rows: usize,
     /// Records on the topic, repeated ones counted.
     pub records: usize,
+    /// Definitions among them.
+    pub definitions: usize,
     /// Sagas whose journal was folded and whose chain of hashes holds.
     pub folded: usize,
     /// Why sagas turned back, by the journal's word, and how many did.
@@ -59,7 +62,13 @@ pub fn check(rows: &[Row], records: &[Vec<u8>]) -> JournalVerdict {
     }
     let codec = Codec::single_object();
     let mut seen: HashMap<String, i64> = HashMap::new();
+    let (mut told, mut pinned) = (HashSet::new(), BTreeSet::new());
     for record in records {
+        if let Ok(definition) = codec.decode_definition(record) {
+            verdict.definitions += 1;
+            told.insert(definition.hash);
+            continue;
+        }
         let entry = match codec.decode_journal_entry(record) {
             Ok(entry) => entry,
             Err(error) => {
@@ -70,6 +79,9 @@ pub fn check(rows: &[Row], records: &[Vec<u8>]) -> JournalVerdict {
             }
         };
         let named = format!("{} entry {}", entry.saga, entry.saga_seq);
+        if entry.definition_hash != MAILBOX_HASH {
+            pinned.insert(entry.definition_hash);
+        }
         let row = stored
             .get(entry.saga.as_str())
             .and_then(|of| of.get(&entry.saga_seq));
@@ -91,6 +103,10 @@ pub fn check(rows: &[Row], records: &[Vec<u8>]) -> JournalVerdict {
                 .push(format!("{named} came on the topic after entry {last}"));
         }
         *last = entry.saga_seq.max(*last);
+    }
+    for hash in pinned.iter().filter(|hash| !told.contains(*hash)) {
+        let wrong = format!("definition {hash} is not on the topic, and entries are pinned to it");
+        verdict.wrongs.push(wrong);
     }
     for (saga, of_saga) in &stored {
         let last = of_saga.keys().next_back().copied().unwrap_or_default();

@@ -29,7 +29,7 @@ fn row(entry: &Entry) -> Row {
         shard: 0,
         shard_seq: 1,
         at_ms: entry.at_ms,
-        definition_hash: String::new(),
+        definition_hash: Definition::from_yaml(ONE_STEP).unwrap().hash,
         cause: entry.cause.to_owned(),
         status: entry.status.name().to_owned(),
         body: entry.body.clone(),
@@ -73,6 +73,18 @@ fn rows() -> Vec<Row> {
     vec![row(&first.entry), row(&second.entry)]
 }
 
+/// The definition, as it lies on the topic.
+fn told() -> Vec<u8> {
+    let definition = Definition::from_yaml(ONE_STEP).unwrap();
+    let record = backstitch_schemas::Definition {
+        source: definition.stored(),
+        hash: definition.hash,
+        name: definition.name,
+        at_ms: 1,
+    };
+    Codec::single_object().encode_definition(&record).unwrap()
+}
+
 fn values(rows: &[Row]) -> Vec<Vec<u8>> {
     rows.iter().map(|row| row.entry.clone()).collect()
 }
@@ -99,12 +111,24 @@ fn assert_found(rows: &[Row], records: &[Vec<u8>], what: &str) {
 #[test]
 fn a_true_journal_is_passed_and_repeated_records_with_it() {
     let rows = rows();
-    let mut records = values(&rows);
+    let mut records = vec![told()];
+    records.extend(values(&rows));
     records.extend(values(&rows));
     let verdict = check(&rows, &records);
     assert_eq!(verdict.wrongs, Vec::<String>::new());
-    assert_eq!((verdict.rows, verdict.records, verdict.folded), (2, 4, 1));
+    assert_eq!((verdict.rows, verdict.records, verdict.folded), (2, 5, 1));
+    assert_eq!(verdict.definitions, 1);
     assert_eq!(verdict.status["greet/1"], "completed");
+}
+
+#[test]
+fn a_definition_that_is_not_on_the_topic_is_found() {
+    let rows = rows();
+    assert_found(
+        &rows,
+        &values(&rows),
+        "is not on the topic, and entries are pinned",
+    );
 }
 
 #[test]

@@ -265,7 +265,9 @@ impl World {
             "{} journal rows, {} records on the topic ({} repeated); {} sagas folded, turned back: {:?}",
             verdict.rows,
             verdict.records,
-            verdict.records.saturating_sub(verdict.rows),
+            verdict
+                .records
+                .saturating_sub(verdict.rows + verdict.definitions),
             verdict.folded,
             verdict.turned_back,
         ));

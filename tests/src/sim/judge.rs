@@ -34,6 +34,10 @@ pub(super) struct Judge {
     pub(super) letters: BTreeMap<(i32, i64), DeadLetter>,
     /// Committed forwards, by partition and offset.
     pub(super) forwards: BTreeMap<(i32, i64), DeadLetter>,
+    /// Definitions that committed transitions are pinned to, by hash.
+    pub(super) pinned: BTreeSet<String>,
+    /// Definitions that arrived on the journal topic, by hash.
+    pub(super) told: BTreeSet<String>,
     /// Transitions that arrived on the journal topic.
     pub(super) seen: BTreeSet<(String, i64)>,
     /// Records that nobody can use, by partition and offset.
@@ -113,6 +117,7 @@ impl World {
             let attempt = (key.clone(), command.occurrence, is_undo, command.attempt);
             self.judge.asked.insert(attempt);
         }
+        self.judge.pinned.insert(entry.definition_hash);
         history.push(body);
         self.judge.folded.insert(key.clone(), (saga, history));
         self.judge.entries.insert((key, seq), row.entry.clone());
@@ -146,7 +151,16 @@ impl World {
     /// Looks at a record that reaches its topic: what it says has to be committed (S-3).
     pub(super) fn judge_arrival(&mut self, of: Life, record: &OutgoingRecord) {
         let payload = record.payload.as_deref().unwrap_or_default();
-        let is_committed = if *record.topic == *self.broker.journal {
+        let definition = self.codec.decode_definition(payload);
+        let is_committed = if *record.topic == *self.broker.journal
+            && let Ok(definition) = definition
+        {
+            // It says what anybody may know, whenever it is said.
+            let known = [&self.scenario.definition, &self.scenario.successor];
+            let is_known = known.iter().any(|known| known.hash == definition.hash);
+            self.judge.told.insert(definition.hash);
+            is_known
+        } else if *record.topic == *self.broker.journal {
             self.codec.decode_journal_entry(payload).is_ok_and(|entry| {
                 let at = (entry.saga, entry.saga_seq);
                 let is_known = self.judge.entries.get(&at).is_some_and(|e| e == payload);

@@ -76,6 +76,9 @@ impl World {
                 return Err(format!("S-7: shard {shard} goes from {before} to {seq}"));
             }
         }
+        if let Some(hash) = self.judge.pinned.difference(&self.judge.told).next() {
+            return Err(format!("definition {hash} is not on the journal topic"));
+        }
         let missing = self
             .judge
             .entries

@@ -45,6 +45,7 @@ impl<'d> Turn<'d> {
             output: None,
             due_ms,
             reply_due_ms,
+            heartbeat_ms: signs_of_life_ms(&work.timeout),
         })));
     }
 
@@ -133,6 +134,7 @@ impl<'d> Turn<'d> {
             output: None,
             due_ms,
             reply_due_ms,
+            heartbeat_ms: signs_of_life_ms(&work.timeout),
         };
         self.emit(Change::Requested(Box::new(request)));
     }
@@ -230,6 +232,7 @@ impl<'d> Turn<'d> {
             output: line.output.clone(),
             due_ms,
             reply_due_ms,
+            heartbeat_ms: signs_of_life_ms(&timeout),
         };
         self.emit(Change::Requested(Box::new(request)));
     }
@@ -464,6 +467,12 @@ impl<'d> Turn<'d> {
             earlier => format!("{occurrence}#{}", earlier + 1),
         }
     }
+}
+
+/// How often workers have to say that they are at it. Who must begin in time has to say so too.
+fn signs_of_life_ms(timeout: &Timeout) -> Option<u64> {
+    let begun = timeout.start_ms.map(|_| timeout.reply_ms);
+    timeout.heartbeat_ms.or(begun)
 }
 
 fn later(at_ms: i64, wait_ms: u64) -> i64 {

@@ -337,6 +337,9 @@ pub struct Request {
     /// The same, whatever heartbeats say; where the two differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_due_ms: Option<i64>,
+    /// Workers say at once that they have begun, and at least this often that they are still at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_ms: Option<u64>,
 }
 
 impl Request {
@@ -352,7 +355,8 @@ impl Request {
             done_key: self.done_key.clone(),
             input: self.input.clone(),
             output: self.output.clone(),
-            due_ms: self.due_ms,
+            due_ms: self.reply_due_ms.unwrap_or(self.due_ms),
+            heartbeat_ms: self.heartbeat_ms,
         }
     }
 }

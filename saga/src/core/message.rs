@@ -254,4 +254,7 @@ pub struct Command {
     pub output: Option<Payload>,
     /// No answer by then counts as silence. Milliseconds since the Unix epoch.
     pub due_ms: i64,
+    /// Where set: workers say at once that they have begun, and at least this often that they are
+    /// still at it.
+    pub heartbeat_ms: Option<u64>,
 }

@@ -158,8 +158,19 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Check definitions: names, types, expressions, undos
     ///
+    /// Several files are checked together: a saga that is run by one should be defined by another. Schemas and contracts
+    /// are read from beside the definition. The exit code is 1 if there is an error.
+    ///
     /// Example: backstitch check definitions/order.yaml
+    ///
+    /// Example: backstitch check --deny-warnings --json definitions/*.yaml
+    ///
+    /// Example: backstitch check --against released/order.yaml definitions/order.yaml
     Check(CheckArgs),
+    /// Explain a code of `check`: the rule, why, and an example wrong and right
+    ///
+    /// Example: backstitch explain BS0207
+    Explain(ExplainArgs),
     /// Begin a saga: a definition, its schemas, a worker and a test file
     ///
     /// All of it passes as written: `backstitch check`, `backstitch test`, and the worker's own tests. README.md in the
@@ -477,6 +488,20 @@ pub(crate) struct CheckArgs {
     /// YAML files
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// An older version of the one FILE: tells what sagas in flight, events and workers would not get along with
+    #[arg(long, value_name = "OLD")]
+    pub(crate) against: Option<PathBuf>,
+    /// Take warnings for errors
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
+}
+
+/// Of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// E.g. BS0207; all codes are listed without it
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
 }
 
 /// Of `new`.

@@ -23,6 +23,7 @@ mod context;
 mod dead_letters;
 mod demo;
 mod error;
+mod explain;
 mod list;
 mod new;
 mod publish;

@@ -10,7 +10,7 @@ use super::args::{Cli, Command, ConfigCommand, DeadLettersCommand, Global, Topic
 use super::context::Context;
 use super::error::{CliError, Exit};
 use super::{
-    act, bench, check, config, dead_letters, demo, list, new, publish, serve, show, start, topics,
+    act, bench, check, config, dead_letters, demo, explain, list, new, publish, serve, show, start, topics,
     worker,
 };
 use crate::config::{Loaded, Origin, Sources, load};
@@ -93,6 +93,7 @@ fn dispatch(
             dead_letters::show(&context()?, &args)
         }
         Command::Check(args) => check::check(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::New(args) => new::new(&args),
         Command::Config(ConfigCommand::Show) => Ok(config::show(&loaded)),
         Command::Config(ConfigCommand::Keys) => Ok(config::keys()),

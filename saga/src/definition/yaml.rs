@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::check::check;
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, sorted};
 use super::files::Files;
 use super::hash::hash;
-use super::limits::DIAGNOSTICS_MAX;
 use super::model::Definition;
 use super::node::{Node, YamlError};
 use super::place::{Places, Span};
@@ -174,40 +173,4 @@ pub(super) fn no_yaml(places: &Places, error: YamlError) -> Diagnostic {
         YamlError::DuplicateKey { message, span } => ("BS0106", span, message),
     };
     places.error(code, if span.line == 0 { TOP } else { span }, message)
-}
-
-/// In the order of the text, once each. Errors go before warnings where not all can be shown.
-fn sorted(mut found: Vec<Diagnostic>, file: Option<&str>) -> Vec<Diagnostic> {
-    let all = found.len();
-    found.sort_by_key(|diagnostic| diagnostic.severity);
-    found.truncate(DIAGNOSTICS_MAX);
-    let more = all - found.len();
-    found.sort_by(|a, b| {
-        // Other files come after the definition's own.
-        let a = (
-            a.file.as_deref() != file,
-            &a.file,
-            a.line,
-            a.column,
-            a.code,
-            &a.message,
-        );
-        let b = (
-            b.file.as_deref() != file,
-            &b.file,
-            b.line,
-            b.column,
-            b.code,
-            &b.message,
-        );
-        a.cmp(&b)
-    });
-    // A default that is wrong is found wrong in each step that takes it.
-    found.dedup();
-    if more > 0
-        && let Some(last) = found.last_mut()
-    {
-        last.help = Some(format!("{more} more are not shown"));
-    }
-    found
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use backstitch_broker::{OutgoingRecord, Producer};
 use backstitch_saga::Change;
-use backstitch_saga::core::{self, Cause};
+use backstitch_saga::core::{self, Body, Cause};
 use backstitch_schemas::{Act, ActKind, wire};
 use serde_json::json;
 
@@ -92,8 +92,8 @@ impl From<TerminateArgs> for Wish {
     }
 }
 
-/// What became of an act.
-enum Effect {
+/// What became of an act or a decision.
+pub(crate) enum Effect {
     /// The saga has it in its journal.
     Applied,
     /// The saga has it in its journal, with the reason why it had no effect.
@@ -119,13 +119,7 @@ impl Effect {
 pub(crate) fn act(context: &Context, wish: Wish) -> Result<Answer, CliError> {
     let store = context.store_to_look()?;
     let row = context.saga(&store, &wish.key)?;
-    if has_ended(row.status) {
-        return Err(CliError::failed(format!(
-            "saga {} has ended ({}): nothing changes it any more",
-            row.key,
-            row.status.name()
-        )));
-    }
+    check_open(&row)?;
     if let Some(step) = &wish.step {
         check_step(&row, step)?;
     }
@@ -141,20 +135,40 @@ pub(crate) fn act(context: &Context, wish: Wish) -> Result<Answer, CliError> {
         .codec()?
         .encode_act(&act)
         .map_err(|error| CliError::of(&error))?;
-    let (partition, offset) = send(context, &row.key, payload, act.act.as_str())?;
-    let effect = wait(
-        context,
-        &store,
-        &row,
-        &act,
-        (partition, offset),
-        wish.by.wait,
-    )?;
+    let verb = act.act.as_str();
+    carry(context, &store, row, payload, verb, wish.by.wait, &|body| {
+        if !matches!(&body.cause, Cause::Act(found) if is_same(found, &act)) {
+            return None;
+        }
+        let declined = body.changes.iter().find_map(|change| {
+            if let Change::Declined { reason, .. } = change {
+                Some(reason.clone())
+            } else {
+                None
+            }
+        });
+        Some(declined.map_or(Effect::Applied, Effect::Declined))
+    })
+}
+
+/// Sends what a person wants through the saga's inbox partition, and waits for what comes of it: `came_of` knows it in the
+/// journal.
+pub(crate) fn carry(
+    context: &Context,
+    store: &Arc<dyn Store>,
+    row: SagaRow,
+    payload: Vec<u8>,
+    verb: &str,
+    patience: Duration,
+    came_of: &dyn Fn(&Body) -> Option<Effect>,
+) -> Result<Answer, CliError> {
+    let place = send(context, &row.key, payload, verb)?;
+    let effect = wait(context, store, &row, came_of, place, patience)?;
     let after = context
         .block_on(store.load(std::slice::from_ref(&row.key)))?
         .pop()
         .unwrap_or(row);
-    Ok(answer(&act, &effect, &after, wish.by.wait))
+    Ok(answer(verb, &effect, &after, patience))
 }
 
 /// Produces one record to the inbox partition that a saga's key hashes to; returns where it lies.
@@ -185,10 +199,17 @@ pub(crate) fn send(
     Ok(place)
 }
 
-fn has_ended(status: SagaStatus) -> bool {
-    match status {
-        SagaStatus::Completed | SagaStatus::Compensated | SagaStatus::Terminated => true,
-        SagaStatus::Running | SagaStatus::Compensating | SagaStatus::Parked => false,
+/// Nothing can be asked of a saga that has ended.
+pub(crate) fn check_open(row: &SagaRow) -> Result<(), CliError> {
+    match row.status {
+        SagaStatus::Running | SagaStatus::Compensating | SagaStatus::Parked => Ok(()),
+        SagaStatus::Completed | SagaStatus::Compensated | SagaStatus::Terminated => {
+            Err(CliError::failed(format!(
+                "saga {} has ended ({}): nothing changes it any more",
+                row.key,
+                row.status.name()
+            )))
+        }
     }
 }
 
@@ -217,7 +238,7 @@ fn wait(
     context: &Context,
     store: &Arc<dyn Store>,
     before: &SagaRow,
-    act: &Act,
+    came_of: &dyn Fn(&Body) -> Option<Effect>,
     (partition, offset): (i32, i64),
     wait: Duration,
 ) -> Result<Effect, CliError> {
@@ -229,7 +250,7 @@ fn wait(
             .iter()
             .any(|row| row.inbox_next_offset > offset);
         if is_read {
-            return found(context, store, before, act);
+            return found(context, store, before, came_of);
         }
         if Instant::now() >= deadline {
             return Ok(Effect::Waiting);
@@ -242,28 +263,14 @@ fn found(
     context: &Context,
     store: &Arc<dyn Store>,
     before: &SagaRow,
-    act: &Act,
+    came_of: &dyn Fn(&Body) -> Option<Effect>,
 ) -> Result<Effect, CliError> {
     let codec = context.codec()?;
     let rows = context.block_on(store.journal_of_saga(&before.key, before.seq, 1_000))?;
-    for row in &rows {
-        let transition = transition(&codec, row);
-        let Some(body) = transition.body() else {
-            continue;
-        };
-        if !matches!(&body.cause, Cause::Act(found) if is_same(found, act)) {
-            continue;
-        }
-        let declined = body.changes.iter().find_map(|change| {
-            if let Change::Declined { reason, .. } = change {
-                Some(reason.clone())
-            } else {
-                None
-            }
-        });
-        return Ok(declined.map_or(Effect::Applied, Effect::Declined));
-    }
-    Ok(Effect::NotApplicable)
+    let mut effects = rows
+        .iter()
+        .filter_map(|row| came_of(transition(&codec, row).body()?));
+    Ok(effects.next().unwrap_or(Effect::NotApplicable))
 }
 
 fn is_same(found: &core::Act, act: &Act) -> bool {
@@ -273,8 +280,7 @@ fn is_same(found: &core::Act, act: &Act) -> bool {
         && found.occurrence == act.step
 }
 
-fn answer(act: &Act, effect: &Effect, after: &SagaRow, wait: Duration) -> Answer {
-    let verb = act.act.as_str();
+fn answer(verb: &str, effect: &Effect, after: &SagaRow, wait: Duration) -> Answer {
     let (key, status) = (harmless(&after.key), after.status.name());
     let reason = match effect {
         Effect::Declined(reason) => Some(reason.clone()),

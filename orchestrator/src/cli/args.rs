@@ -140,6 +140,19 @@ pub(crate) enum Command {
     /// Example: backstitch waive process-order/4711 charge_payment --reason "refunded by hand, ticket 812"
     Waive(WaiveArgs),
     /// Stop a saga where it stands: nothing more is done, nothing is undone
+    /// Say yes to a step that waits for approval
+    ///
+    /// Who, in which role and why go to the journal. `backstitch show KEY` shows what is asked; the step may be left out
+    /// where only one waits.
+    ///
+    /// Example: backstitch approve process-order/4711 large_order --role sales-lead
+    Approve(ApproveArgs),
+    /// Say no to a step that waits for approval
+    ///
+    /// What happens then is the definition's `on_refused`: without one, the saga turns back.
+    ///
+    /// Example: backstitch refuse process-order/4711 --role sales-lead --reason "over the customer's limit"
+    Refuse(RefuseArgs),
     ///
     /// Example: backstitch terminate process-order/4711 --reason "test data"
     Terminate(TerminateArgs),
@@ -365,6 +378,12 @@ pub(crate) struct ListArgs {
 /// Of `show`.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
+    /// Only sagas with a step that waits for this
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) waiting_for: Option<WaitingFor>,
+    /// List mailboxes instead: what keeps events for the `wait` steps, and knows who waits for them
+    #[arg(long, conflicts_with_all = ["waiting_for", "tag"])]
+    pub(crate) mailboxes: bool,
     /// The saga key; the business key alone where one definition has it
     pub(crate) key: String,
     /// At most so many entries of the journal, the latest
@@ -373,6 +392,19 @@ pub(crate) struct ShowArgs {
 }
 
 /// Who acts, and how long to wait for the effect.
+/// What a step of an open saga may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WaitingFor {
+    /// A person's decision: `approve` or `refuse` it
+    Approval,
+    /// An event of a source topic
+    Event,
+    /// Another saga that it runs
+    Child,
+    /// The workers of an activity
+    Worker,
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct By {
     /// Who asks, for the journal
@@ -452,6 +484,40 @@ pub(crate) struct TerminateArgs {
     #[command(flatten)]
     pub(crate) by: By,
 }
+/// Of `approve`.
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// The saga key
+    pub(crate) key: String,
+    /// The step, as the ledger of `show` names it; the one that waits, if it is one
+    pub(crate) step: Option<String>,
+    /// In which role; has to be one of those that the step names, if it names any
+    #[arg(long)]
+    pub(crate) role: Option<String>,
+    /// Why, for the journal
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) by: By,
+}
+
+/// Of `refuse`.
+#[derive(Debug, Args)]
+pub(crate) struct RefuseArgs {
+    /// The saga key
+    pub(crate) key: String,
+    /// The step, as the ledger of `show` names it; the one that waits, if it is one
+    pub(crate) step: Option<String>,
+    /// In which role; has to be one of those that the step names, if it names any
+    #[arg(long)]
+    pub(crate) role: Option<String>,
+    /// Why, for the journal
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) by: By,
+}
+
 
 /// Of `dead-letters`.
 #[derive(Debug, Subcommand)]

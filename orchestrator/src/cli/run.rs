@@ -10,7 +10,7 @@ use super::args::{Cli, Command, ConfigCommand, DeadLettersCommand, Global, Topic
 use super::context::Context;
 use super::error::{CliError, Exit};
 use super::{
-    act, bench, check, config, dead_letters, demo, explain, list, new, publish, serve, show, start, topics,
+    act, bench, check, config, dead_letters, decide, demo, explain, list, new, publish, serve, show, start, topics,
     worker,
 };
 use crate::config::{Loaded, Origin, Sources, load};
@@ -86,6 +86,8 @@ fn dispatch(
         Command::Retry(args) => act::act(&context()?, args.into()),
         Command::Waive(args) => act::act(&context()?, args.into()),
         Command::Terminate(args) => act::act(&context()?, args.into()),
+        Command::Approve(args) => decide::decide(&context()?, args.into()),
+        Command::Refuse(args) => decide::decide(&context()?, args.into()),
         Command::DeadLetters(DeadLettersCommand::List(args)) => {
             dead_letters::list(&context()?, &args)
         }

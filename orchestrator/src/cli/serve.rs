@@ -12,6 +12,7 @@ use super::answer::Answer;
 use super::args::{DevArgs, ServeArgs};
 use super::context::Context;
 use super::error::CliError;
+use super::patience::Patience;
 use crate::demo::{Laptop, LaptopOptions};
 use crate::engine::{Orchestrator, OrchestratorConfig, apply_topics};
 use crate::telemetry::Telemetry;
@@ -38,17 +39,21 @@ pub(crate) fn serve(
             (kafka, Some(broker))
         }
     };
-    let check = self_check(&kafka).map_err(|error| CliError::of(&error))?;
+    let patience = Patience::new(config.startup.patience);
+    let check = patience.wait_for("Kafka", || self_check(&kafka))?;
     tracing::debug!(?check, "kafka client");
-    let store = context.store()?;
+    let store = patience.wait_for("the store", || context.block_on(config.open_store()))?;
     let engine = orchestrator_config(context, kafka.clone(), telemetry)?;
     let names = definitions
         .iter()
         .map(|d| d.name.clone())
         .collect::<Vec<_>>()
         .join(", ");
-    let orchestrator = context
-        .block_on(Orchestrator::start(engine, Arc::clone(&store), definitions))
+    let orchestrator = patience
+        .wait_for("Kafka or the store", || {
+            let (engine, definitions) = (engine.clone(), definitions.clone());
+            context.block_on(Orchestrator::start(engine, Arc::clone(&store), definitions))
+        })
         .map_err(|error| CliError::of(&error))?;
     tracing::info!(
         kafka = kafka.bootstrap_servers,
@@ -62,6 +67,10 @@ pub(crate) fn serve(
     let (starts, unmatched) = (
         intake.starts.load(Ordering::Relaxed),
         intake.unmatched.load(Ordering::Relaxed),
+    );
+    let (events, wait_errors) = (
+        intake.events.load(Ordering::Relaxed),
+        intake.wait_errors.load(Ordering::Relaxed),
     );
     let dead_letters = intake.dead_letters.load(Ordering::Relaxed);
     let requests = orchestrator.produce_request_count();
@@ -87,7 +96,11 @@ pub(crate) fn serve(
         "fenced": counters.fenced,
         "in_doubt": counters.in_doubt,
         "violations": counters.violations,
+        "other_events": counters.other_events,
+        "misfits": counters.misfits,
         "starts_taken_in": starts,
+        "events_taken_in": events,
+        "wait_errors": wait_errors,
         "records_unmatched": unmatched,
         "sql_statements": store.statement_count(),
         "produce_requests": requests,

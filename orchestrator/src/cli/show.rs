@@ -11,7 +11,9 @@ use super::answer::Answer;
 use super::args::ShowArgs;
 use super::changes::{self, turned_back, write_failure};
 use super::context::Context;
+use super::decide::definition_of;
 use super::error::CliError;
+use super::show_waits::{Waits, waits};
 use super::text::{harmless, now_ms, shortened, table, write_span, write_table, write_time};
 use crate::store::{JournalKind, JournalRow, SagaRow, Store};
 
@@ -31,16 +33,18 @@ pub(crate) fn show(context: &Context, args: &ShowArgs) -> Result<Answer, CliErro
     let rows = journal(context, &store, &row, args.journal)?;
     let codec = context.codec()?;
     let entries: Vec<Transition> = rows.iter().map(|row| transition(&codec, row)).collect();
-    let definitions = context.block_on(store.definitions())?;
-    let name = definitions
-        .iter()
-        .find(|known| known.hash == saga.definition_hash)
-        .map(|known| known.name.as_str());
-    let text = write(&row, &saga, name, &entries);
-    Ok(Answer::good(
-        harmless(&text),
-        json_of(&row, &saga, name, &entries),
-    ))
+    let definition = definition_of(context, &store, &saga)?;
+    let name = match &definition {
+        Some(definition) => Some(definition.name.as_str()),
+        None => saga.mailbox().map(|_| "a mailbox"),
+    };
+    let waits = waits(context, &store, &saga, definition.as_ref())?;
+    let text = write(&row, &saga, name, &waits, &entries);
+    let mut json = json_of(&row, &saga, name, &entries);
+    if let (Value::Object(json), Value::Object(more)) = (&mut json, waits.json()) {
+        json.extend(more);
+    }
+    Ok(Answer::good(harmless(&text), json))
 }
 
 /// The latest journal rows of a saga, in order.
@@ -102,8 +106,15 @@ impl Transition {
     }
 }
 
-fn write(row: &SagaRow, saga: &Saga, name: Option<&str>, entries: &[Transition]) -> String {
+fn write(
+    row: &SagaRow,
+    saga: &Saga,
+    name: Option<&str>,
+    waits: &Waits,
+    entries: &[Transition],
+) -> String {
     let mut text = head(row, saga, name);
+    text.push_str(&waits.text());
     if let Some(parked) = &saga.parked {
         text.push_str(&format!(
             "parked      {}: {}\n",
@@ -276,6 +287,8 @@ fn line_json(line: &Line) -> Value {
         "step": line.step,
         "occurrence": line.occurrence,
         "status": line.status.name(),
+        "kind": line.kind.name(),
+        "target": line.target,
         "pivot": line.pivot,
         "attempt": line.attempt,
         "due_ms": line.due_ms,

@@ -249,6 +249,11 @@ pub const KEYS: &[Key] = &[
         Kind::Switch,
         "Whether transitions are published to the journal topic.",
     ),
+    key(
+        "startup.patience",
+        Kind::Duration(0, 604_800_000),
+        "How long `serve` waits for Kafka and the store, all in all, if they are away when it starts; it logs what it waits for. 0s: it ends at once.",
+    ),
     secret(
         "schemas.registry_url",
         Secret::InUrl,

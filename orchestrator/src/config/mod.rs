@@ -25,8 +25,8 @@ pub use keys::{KEYS, Key, Kind};
 pub use layers::{Origin, Sources};
 pub use load::{Loaded, load};
 pub use model::{
-    Config, Definitions, Embedded, Engine, Kafka, LogFormat, Schemas, Store, Telemetry, TopicPlan,
-    Workers,
+    Config, Definitions, Embedded, Engine, Kafka, LogFormat, Schemas, Startup, Store, Telemetry,
+    TopicPlan, Workers,
 };
 pub(crate) use reference::key_line;
 pub use reference::{Shown, markdown};

@@ -24,6 +24,8 @@ pub struct Config {
     pub topics: TopicPlan,
     /// What bounds the engine.
     pub engine: Engine,
+    /// How a process that stays begins.
+    pub startup: Startup,
     /// How messages are framed, and what source events may be written with.
     pub schemas: Schemas,
     /// Logs and spans.
@@ -139,6 +141,15 @@ pub struct Engine {
     pub publishes_journal: bool,
 }
 
+/// How a process that stays begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Startup {
+    /// How long it waits for Kafka and the store if they are away.
+    #[serde(with = "value::duration")]
+    pub patience: Duration,
+}
+
 /// How messages are framed, and what source events may be written with.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -249,6 +260,14 @@ impl Default for Engine {
             store_wait: Duration::from_millis(50),
             closing: Duration::from_secs(3),
             publishes_journal: true,
+        }
+    }
+}
+
+impl Default for Startup {
+    fn default() -> Self {
+        Self {
+            patience: Duration::from_mins(10),
         }
     }
 }

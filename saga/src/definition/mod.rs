@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `model.rs` | the structure, whichever way it was written |
 //! | `blocks.rs` | the sequences inside a step |
+//! | [`builder`] | definitions, written in Rust |
 //! | `yaml.rs` | reading and checking a text |
 //! | `node.rs` | YAML as a tree that knows where everything stands |
 //! | `read/` | from that tree to the structure |
@@ -35,6 +36,7 @@ mod words;
 mod write;
 mod yaml;
 
+pub mod builder;
 pub mod limits;
 
 pub use blocks::{Block, ON_FAILURE, ON_REFUSED, ON_TIMEOUT, Slot, step_at, walk};

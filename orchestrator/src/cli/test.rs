@@ -1,25 +1,17 @@
 //! `test`: a definition is walked before it runs.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use backstitch_saga::Definition;
-use backstitch_saga::core::mailbox;
 use backstitch_saga::definition::{Files, Verb, walk};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::answer::Answer;
 use super::args::TestArgs;
-use super::changes;
 use super::error::CliError;
-use super::text::{table, write_span, write_table};
-use crate::rehearsal::{
-    Broken, Case, Cast, Coverage, End, Explored, Extent, Moment, Rehearsal, Run, Share, Test,
-    Tested, told,
-};
+use super::test_report::{replay, report};
+use crate::rehearsal::{Cast, Extent, Rehearsal, Test, Tested};
 
-/// Lines of the table of outcomes.
-const GROUPS_MAX: usize = 60;
 /// Threads that walk.
 const THREADS_MAX: usize = 8;
 
@@ -30,7 +22,10 @@ pub(crate) fn test(args: &TestArgs) -> Result<Answer, CliError> {
     let children = children_of(&file, &main, &args.children)?;
     let cast = Cast::new(main, children);
     if let Some(name) = cast.missing().first() {
-        let help = format!("write it to {name}.yaml beside {}, or give its file too", file.display());
+        let help = format!(
+            "write it to {name}.yaml beside {}, or give its file too",
+            file.display()
+        );
         let message = format!("`{name}` is run as a step, and its definition was not found");
         return Err(CliError::not_found(message).with_help(help));
     }
@@ -43,11 +38,8 @@ pub(crate) fn test(args: &TestArgs) -> Result<Answer, CliError> {
             let told: Vec<String> = wrong.iter().map(|one| one.told(&name, &source)).collect();
             let count = told.len();
             let plural = if count == 1 { "" } else { "s" };
-            CliError::failed(format!(
-                "{name} cannot be used\n{}",
-                told.join("\n\n")
-            ))
-            .with_help(format!("mend the {count} place{plural} above"))
+            CliError::failed(format!("{name} cannot be used\n{}", told.join("\n\n")))
+                .with_help(format!("mend the {count} place{plural} above"))
         })?;
         all.extend(read.into_iter().map(|test| (name.clone(), test)));
     }
@@ -145,9 +137,8 @@ fn children_of(
             wanted.extend(runs_of(child));
         }
         n = children.len();
-        wanted.retain(|name| {
-            *name != main.name && children.iter().all(|child| child.name != *name)
-        });
+        wanted
+            .retain(|name| *name != main.name && children.iter().all(|child| child.name != *name));
         let Some(name) = wanted.pop() else {
             return Ok(children);
         };
@@ -185,345 +176,127 @@ fn event_of(args: &TestArgs) -> Result<Option<Value>, CliError> {
         .map_err(|error| CliError::usage(format!("--event is not JSON: {error}")))
 }
 
-// ---- one case ----------------------------------------------------------------------------------
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn replay(rehearsal: &Rehearsal, case: &Case) -> Result<Answer, CliError> {
-    let run = rehearsal.play(case, true).map_err(CliError::usage)?;
-    let event = rehearsal.event_of(case.path).unwrap_or_default();
-    let mut text = format!("{case}\nevent {event}\n{}", story(&run.story));
-    let _ = write!(text, "\nends {}", ending(&run));
-    for note in &run.notes {
-        let _ = write!(text, "\nnote: {note}");
+    const ORDER: &str = "
+saga: order
+steps:
+  - do: reserve
+    undo: yes
+  - do: charge
+    undo: yes
+output: { id: =steps.charge.id }
+";
+
+    const PARENT: &str = "
+saga: parent
+steps:
+  - run: order
+";
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
     }
-    let json = json!({
-        "case": case.to_string(),
-        "event": event,
-        "run": run_json(&run),
-        "story": run.story.iter().map(moment_json).collect::<Vec<_>>(),
-    });
-    match &run.violation {
-        None => Ok(Answer::good(text, json)),
-        Some(what) => {
-            let _ = write!(text, "\nVIOLATION: {what}");
-            Ok(Answer::bad(text, json))
+
+    fn args(folder: &tempfile::TempDir, file: &str) -> TestArgs {
+        TestArgs {
+            file: folder.path().join(file),
+            children: Vec::new(),
+            tests: Vec::new(),
+            event: None,
+            case: None,
+            tests_only: false,
+            seed: 1,
+            pairs: 20,
         }
     }
-}
 
-fn ending(run: &Run) -> String {
-    let undone = match run.undone.as_slice() {
-        [] => String::new(),
-        undone => format!(", undone: {}", told(undone)),
-    };
-    let why = run.reason.as_deref().map(|why| format!(" ({why})"));
-    format!(
-        "{}{} after {}{undone}",
-        ends(&run.end),
-        why.unwrap_or_default(),
-        write_span(run.took_ms)
-    )
-}
-
-fn ends(end: &End) -> String {
-    match end {
-        End::Parked { at: Some(at), by } => format!("parked at {at} ({by})"),
-        End::Parked { at: None, by } => format!("parked ({by})"),
-        End::Waiting {
-            at,
-            is_parked: true,
-        } => format!("waiting for {at} (parked)"),
-        End::Waiting { at, .. } => format!("waiting at {at}"),
-        End::Completed | End::Compensated | End::Terminated | End::Nothing => {
-            end.name().to_owned()
-        }
-    }
-}
-
-/// Everything that happened, a line a change.
-fn story(moments: &[Moment]) -> String {
-    let main = moments.iter().find(|one| !mailbox::is_mailbox(&one.saga));
-    let mut text = String::new();
-    for moment in moments {
-        let of = match main {
-            Some(main) if main.saga == moment.saga => String::new(),
-            Some(_) | None => format!("[{}] ", moment.saga),
-        };
-        let since = format!("+{}", write_span(moment.since_ms));
-        let _ = write!(text, "{since:>12}  {of}{}", changes::cause(&moment.cause));
-        for change in &moment.changes {
-            let _ = write!(
-                text,
-                "\n{:>12}    {}",
-                "",
-                changes::change(change, moment.at_ms)
-            );
-        }
-        text.push('\n');
-    }
-    text.trim_end().to_owned()
-}
-
-// ---- the whole ---------------------------------------------------------------------------------
-
-fn report(
-    rehearsal: &Rehearsal,
-    file: &Path,
-    args: &TestArgs,
-    tested: &[(String, Tested)],
-    explored: Option<&Explored>,
-) -> Answer {
-    let mut parts = Vec::new();
-    if !tested.is_empty() {
-        parts.push(tests_text(tested));
-    }
-    if let Some(explored) = explored {
-        parts.push(outcomes_text(rehearsal, explored));
-        parts.push(walked_text(rehearsal, explored, args));
-        parts.push(coverage_text(&explored.coverage));
-        if let Some(broken) = &explored.broken {
-            parts.push(broken_text(broken, explored, file, args));
-        }
-    }
-    let failed = tested.iter().filter(|(_, one)| !one.passed()).count();
-    let is_bad = failed > 0 || explored.is_some_and(|one| one.broken.is_some());
-    let json = json!({
-        "ok": !is_bad,
-        "definition": rehearsal.cast().name(),
-        "tests": tested.iter().map(tested_json).collect::<Vec<_>>(),
-        "walk": explored.map(|explored| explored_json(rehearsal, explored)),
-    });
-    let text = parts.join("\n\n");
-    if is_bad {
-        Answer::bad(text, json)
-    } else {
-        Answer::good(text, json)
-    }
-}
-
-fn tests_text(tested: &[(String, Tested)]) -> String {
-    let passed = tested.iter().filter(|(_, one)| one.passed()).count();
-    let mut text = format!("{passed} of {} tests passed", tested.len());
-    for (file, one) in tested {
-        if one.passed() {
-            let _ = write!(text, "\n  ok      {}", one.name);
-            continue;
-        }
-        let _ = write!(text, "\n  FAILED  {} ({file}:{})", one.name, one.line);
-        for unmet in &one.unmet {
-            let _ = write!(
-                text,
-                "\n          {}: expected {}, got {}",
-                unmet.what, unmet.expected, unmet.got
-            );
-        }
-        if let Some(what) = &one.violation {
-            let _ = write!(text, "\n          {what}");
-        }
-        if let Some(run) = &one.run {
-            for line in story(&run.story).lines() {
-                let _ = write!(text, "\n  {line}");
+    #[test]
+    fn a_definition_is_walked_and_the_tests_beside_it_are_played() {
+        let tests = "test: x\nanswers: { charge: refused }\nexpect: { undone: [reserve] }\n";
+        let folder = folder(&[("order.yaml", ORDER), ("order.test.yaml", tests)]);
+        for file in ["order.yaml", "order.test.yaml"] {
+            let answer = test(&args(&folder, file)).unwrap();
+            assert!(!answer.is_bad, "{}", answer.text);
+            for part in [
+                "1 of 1 tests passed",
+                "compensated",
+                "walked ",
+                "pairs were left out; `--pairs ",
+                "seen at work: 2 of 2 steps begun, 2 of 2 undos",
+            ] {
+                assert!(answer.text.contains(part), "{part}: {}", answer.text);
             }
-            let _ = write!(text, "\n          ends {}", ending(run));
-            for note in &run.notes {
-                let _ = write!(text, "\n          note: {note}");
-            }
+            assert_eq!(answer.json["ok"], true);
+            assert_eq!(answer.json["walk"]["pairs"], 20);
         }
     }
-    text
-}
 
-fn outcomes_text(rehearsal: &Rehearsal, explored: &Explored) -> String {
-    let mut rows = table(["path", "ends", "undone", "saga time", "cases", "example"]);
-    for group in explored.groups.iter().take(GROUPS_MAX) {
-        let (least, most) = group.took_ms;
-        let took = if least == most {
-            write_span(least)
-        } else {
-            format!("{} … {}", write_span(least), write_span(most))
-        };
-        let undone = match group.undone.as_slice() {
-            [] => "–".to_owned(),
-            undone => told(undone),
-        };
-        rows.add_row([
-            format!("p{}", group.path),
-            ends(&group.end),
-            undone,
-            took,
-            group.count.to_string(),
-            group.example.clone(),
-        ]);
+    #[test]
+    fn a_test_that_fails_tells_what_came_and_how() {
+        let tests = "- test: it is undone\n  expect: { undone: [reserve], output: { id: 7 } }\n";
+        let folder = folder(&[("order.yaml", ORDER), ("order.test.yaml", tests)]);
+        let mut args = args(&folder, "order.yaml");
+        args.tests_only = true;
+        let answer = test(&args).unwrap();
+        assert!(answer.is_bad);
+        for part in [
+            "0 of 1 tests passed",
+            "FAILED  it is undone",
+            "undone: expected [reserve], got []",
+            "output: expected {\"id\":7}, got {\"id\":\"id\"}",
+            "do charge asked of charge",
+            "ends completed after 2 ms",
+        ] {
+            assert!(answer.text.contains(part), "{part}: {}", answer.text);
+        }
+        assert_eq!(answer.json["tests"][0]["unmet"][0]["what"], "undone");
     }
-    let mut text = write_table(&rows);
-    let more = explored.groups.len().saturating_sub(GROUPS_MAX);
-    if more > 0 {
-        let _ = write!(text, "\n… and {more} more; `--json` has them all");
-    }
-    text.push('\n');
-    for (n, path) in rehearsal.paths().iter().enumerate() {
-        let _ = write!(text, "\np{n}: {}", path.words);
-    }
-    text
-}
 
-fn walked_text(rehearsal: &Rehearsal, explored: &Explored, args: &TestArgs) -> String {
-    let paths = rehearsal.paths().len();
-    let plural = if paths == 1 { "path" } else { "paths" };
-    let mut text = format!(
-        "walked {} cases: {paths} {plural}, {} with one thing otherwise, {} with two (seed {})",
-        explored.cases, explored.singles, explored.pairs, args.seed
-    );
-    if explored.pairs_cut > 0 {
-        let all = explored.pairs + explored.pairs_cut;
-        let _ = write!(
-            text,
-            "\n{} pairs were left out; `--pairs {all}` plays them all",
-            explored.pairs_cut
+    #[test]
+    fn a_case_is_replayed_with_all_that_happens() {
+        let folder = folder(&[("order.yaml", ORDER)]);
+        let mut args = args(&folder, "order.yaml");
+        args.case = Some("p0+charge:failed_once".parse().unwrap());
+        let answer = test(&args).unwrap();
+        assert!(
+            answer.text.contains("charge failed (rehearsed"),
+            "{}",
+            answer.text
+        );
+        assert!(answer.text.contains("ends completed"), "{}", answer.text);
+    }
+
+    #[test]
+    fn a_child_is_found_beside_its_parent_or_missed() {
+        let both = folder(&[("parent.yaml", PARENT), ("order.yaml", ORDER)]);
+        let answer = test(&args(&both, "parent.yaml")).unwrap();
+        assert!(!answer.is_bad, "{}", answer.text);
+        assert!(
+            answer.text.contains("3 of 3 steps begun"),
+            "{}",
+            answer.text
+        );
+        let alone = folder(&[("parent.yaml", PARENT)]);
+        let error = test(&args(&alone, "parent.yaml")).unwrap_err();
+        assert!(
+            error.to_string().contains("`order` is run as a step"),
+            "{error}"
         );
     }
-    let gave_in: usize = explored.groups.iter().map(|group| group.gave_in).sum();
-    if gave_in > 0 {
-        let _ = write!(
-            text,
-            "\nin {gave_in} cases it would have gone on asking for ever: the workers gave in"
-        );
+
+    #[test]
+    fn a_test_file_that_is_wrong_is_told_with_its_places() {
+        let tests = "test: x\nanswers: { chrage: done }\n";
+        let folder = folder(&[("order.yaml", ORDER), ("order.test.yaml", tests)]);
+        let error = test(&args(&folder, "order.yaml")).unwrap_err().to_string();
+        assert!(error.contains("order.test.yaml:2:12"), "{error}");
+        assert!(error.contains("did you mean `charge`?"), "{error}");
     }
-    for note in &explored.notes {
-        let _ = write!(text, "\nnote: {note}");
-    }
-    text
-}
-
-fn coverage_text(coverage: &Coverage) -> String {
-    let share = |share: Share, what: &str| {
-        (share.all > 0).then(|| format!("{} of {} {what}", share.seen, share.all))
-    };
-    let shares = [
-        share(coverage.ran, "steps begun"),
-        share(coverage.undone, "undos"),
-        share(coverage.cases, "cases"),
-        share(coverage.reactions, "reactions"),
-    ];
-    let shares: Vec<String> = shares.into_iter().flatten().collect();
-    let mut text = format!("seen at work: {}", shares.join(", "));
-    for missed in &coverage.missed {
-        let _ = write!(text, "\nnever seen: {}: {}", missed.what, missed.why);
-    }
-    text
-}
-
-fn broken_text(broken: &Broken, explored: &Explored, file: &Path, args: &TestArgs) -> String {
-    let plural = if explored.broken_count == 1 {
-        "case breaks"
-    } else {
-        "cases break"
-    };
-    let children: String = args
-        .children
-        .iter()
-        .map(|path| format!(" {}", path.display()))
-        .collect();
-    let event = match &args.event {
-        Some(event) => format!(" --event '{event}'"),
-        None => String::new(),
-    };
-    format!(
-        "VIOLATION: {}\n{} {plural} a rule; the shortest is {}\n{}\nreplay: backstitch test {}{children}{event} --case '{}'",
-        broken.what,
-        explored.broken_count,
-        broken.case,
-        story(&broken.story),
-        file.display(),
-        broken.case
-    )
-}
-
-// ---- for programs ------------------------------------------------------------------------------
-
-fn run_json(run: &Run) -> Value {
-    json!({
-        "status": run.end.name(),
-        "at": run.end.at(),
-        "reason": run.reason,
-        "done": run.done,
-        "undone": run.undone,
-        "output": run.output,
-        "tags": run.tags,
-        "took_ms": run.took_ms,
-        "violation": run.violation,
-        "notes": run.notes,
-    })
-}
-
-fn moment_json(moment: &Moment) -> Value {
-    let changes = moment.changes.iter();
-    json!({
-        "since_ms": moment.since_ms,
-        "saga": moment.saga,
-        "cause": changes::cause(&moment.cause),
-        "changes": changes.map(|one| changes::change(one, moment.at_ms)).collect::<Vec<_>>(),
-    })
-}
-
-fn tested_json((file, one): &(String, Tested)) -> Value {
-    let unmet = one.unmet.iter();
-    json!({
-        "test": one.name,
-        "file": file,
-        "line": one.line,
-        "ok": one.passed(),
-        "unmet": unmet
-            .map(|one| json!({ "what": one.what, "expected": one.expected, "got": one.got }))
-            .collect::<Vec<_>>(),
-        "violation": one.violation,
-        "run": one.run.as_ref().map(run_json),
-        "story": match (&one.run, one.passed()) {
-            (Some(run), false) => run.story.iter().map(moment_json).collect(),
-            (_, _) => Vec::new(),
-        },
-    })
-}
-
-fn explored_json(rehearsal: &Rehearsal, explored: &Explored) -> Value {
-    let groups = explored.groups.iter().map(|group| {
-        json!({
-            "path": group.path,
-            "status": group.end.name(),
-            "at": group.end.at(),
-            "undone": group.undone,
-            "cases": group.count,
-            "took_ms": [group.took_ms.0, group.took_ms.1],
-            "example": group.example,
-            "gave_in": group.gave_in,
-        })
-    });
-    let coverage = &explored.coverage;
-    let share = |share: Share| json!({ "seen": share.seen, "all": share.all });
-    let paths = rehearsal.paths().iter().enumerate();
-    json!({
-        "cases": explored.cases,
-        "singles": explored.singles,
-        "pairs": explored.pairs,
-        "pairs_cut": explored.pairs_cut,
-        "paths": paths
-            .map(|(n, path)| json!({ "words": path.words, "event": rehearsal.event_of(n) }))
-            .collect::<Vec<_>>(),
-        "outcomes": groups.collect::<Vec<_>>(),
-        "coverage": {
-            "steps": share(coverage.ran),
-            "undos": share(coverage.undone),
-            "cases": share(coverage.cases),
-            "reactions": share(coverage.reactions),
-            "missed": coverage.missed.iter()
-                .map(|one| json!({ "saga": one.definition, "what": one.what, "why": one.why }))
-                .collect::<Vec<_>>(),
-        },
-        "violations": explored.broken_count,
-        "violation": explored.broken.as_ref().map(|broken| json!({
-            "what": broken.what,
-            "case": broken.case.to_string(),
-            "story": broken.story.iter().map(moment_json).collect::<Vec<_>>(),
-        })),
-        "notes": explored.notes,
-    })
 }

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstitch_saga::Definition;
-use backstitch_saga::definition::{
-    ON_FAILURE, ON_REFUSED, ON_TIMEOUT, Slot, Step, Undo, Verb,
-};
+use backstitch_saga::definition::{ON_FAILURE, ON_REFUSED, ON_TIMEOUT, Slot, Step, Undo, Verb};
 
 /// Something of a definition that can be seen at work.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,7 +165,13 @@ fn collect(steps: &[Step], inside: Option<&Covered>, items: &mut Vec<Item>) {
         if is_undoable(step) {
             let why = "nothing after it made a saga turn back";
             let covered = Covered::Undone(id.clone());
-            item(Sort::Undone, covered, format!("the undo of `{id}`"), why, Some(&ran));
+            item(
+                Sort::Undone,
+                covered,
+                format!("the undo of `{id}`"),
+                why,
+                Some(&ran),
+            );
         }
         let mut blocks = Vec::new();
         for block in step.blocks() {

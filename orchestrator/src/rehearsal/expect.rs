@@ -13,7 +13,14 @@ use super::words::duration_ms;
 
 /// The keys of `expect`.
 const KEYS: [&str; 8] = [
-    "status", "undone", "never", "done", "output", "within", "parked_at", "tags",
+    "status",
+    "undone",
+    "never",
+    "done",
+    "output",
+    "within",
+    "parked_at",
+    "tags",
 ];
 
 /// How a saga can stand at the end of a test.

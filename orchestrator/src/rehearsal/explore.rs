@@ -248,7 +248,11 @@ impl Rehearsal {
 fn followers(all: &[Summary]) -> Vec<Case> {
     let mut cases = Vec::new();
     for one in all {
-        cases.extend(one.next.iter().map(|(mark, fault)| one.case.with(mark, *fault)));
+        cases.extend(
+            one.next
+                .iter()
+                .map(|(mark, fault)| one.case.with(mark, *fault)),
+        );
     }
     cases
 }

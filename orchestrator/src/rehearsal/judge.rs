@@ -96,7 +96,8 @@ impl World<'_> {
     }
 
     fn child_is_open(&self, line: &Line) -> bool {
-        self.child(line).is_some_and(|child| !child.status.has_ended())
+        self.child(line)
+            .is_some_and(|child| !child.status.has_ended())
     }
 
     /// A child ends as its parent has it.
@@ -170,10 +171,9 @@ impl World<'_> {
             | LineStatus::UndoWaiting
             | LineStatus::Stuck => match saga.status {
                 Status::Completed | Status::Compensated => false,
-                Status::Running
-                | Status::Compensating
-                | Status::Parked
-                | Status::Terminated => true,
+                Status::Running | Status::Compensating | Status::Parked | Status::Terminated => {
+                    true
+                }
             },
         };
         if is_right {

@@ -9,7 +9,7 @@
 //! | `notation.rs`, `words.rs` | YAML with places; answers and durations as they are written |
 //! | `script.rs` | what goes otherwise than it should, and the names of cases |
 //! | `cast.rs`, `values.rs` | the definitions, and the data of a path |
-//! | `paths.rs` | data with which each branch is taken |
+//! | `paths.rs`, `turns.rs` | data with which each branch is taken; which branches there are |
 //! | `reading.rs`, `solve.rs`, `sample.rs` | what expressions read; finding values; values that fit a schema |
 //! | `run.rs`, `coverage.rs` | one run and what came of it; what was seen at work |
 //! | `world.rs`, `outside.rs` | the world of a run, and what happens outside |
@@ -32,6 +32,7 @@ mod sample;
 mod script;
 mod solve;
 mod test_file;
+mod turns;
 mod values;
 mod witness;
 mod words;

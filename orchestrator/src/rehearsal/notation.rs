@@ -112,7 +112,8 @@ impl Node {
             let message = message.split(" at line ").next().unwrap_or_default();
             let wrong = Wrong::new(place, message);
             if message.contains("unknown anchor") {
-                let help = "an anchor holds within its document: write the tests as one list, `- test: …`";
+                let help =
+                    "an anchor holds within its document: write the tests as one list, `- test: …`";
                 return wrong.with_help(help);
             }
             wrong

@@ -1,13 +1,15 @@
 //! What the world outside does: services publish, workers answer, people decide, as the script has
 //! it.
 
+use std::borrow::Cow;
+
 use backstitch_saga::definition::{Approve, Verb, Wait};
 use backstitch_saga::expression::{Root, Scope, key_text};
 use backstitch_schemas::{Command, Decision, Direction, SourcePosition, Start, WaitEvent};
 use serde_json::Value;
 
 use super::post::Stored;
-use super::script::{Answering, AskedKind, Coming, Deciding, find, is_in, step_of};
+use super::script::{Answering, AskedKind, Coming, Deciding, MADE_UP, find, is_in, step_of};
 use super::values::{Key, lay_over, put};
 use super::witness::{Asked, definition_of};
 use super::world::{BEGIN_MS, World};
@@ -54,10 +56,44 @@ impl<'c> World<'c> {
 
     // ---- workers -----------------------------------------------------------------------------
 
-    /// How workers answer a command.
-    pub(super) fn answering(&self, command: &Command) -> Option<&'c Answering> {
+    /// How workers answer a command. A code that is made up is one of those that the contract has.
+    pub(super) fn answering(&self, command: &Command) -> Option<Cow<'c, Answering>> {
         let script = self.script;
-        find(&script.answers, &self.mark_of(command))
+        let answering = find(&script.answers, &self.mark_of(command))?;
+        let agreed = |is_refusal| self.code_of(command, is_refusal);
+        Some(match answering {
+            Answering::Refused { code } if code == MADE_UP => {
+                Cow::Owned(Answering::Refused { code: agreed(true) })
+            }
+            Answering::Failed { code, times } if code == MADE_UP => Cow::Owned(Answering::Failed {
+                code: agreed(false),
+                times: *times,
+            }),
+            Answering::Done(_)
+            | Answering::Refused { .. }
+            | Answering::Failed { .. }
+            | Answering::Unanswered { .. }
+            | Answering::Crash
+            | Answering::Twice
+            | Answering::Late(_)
+            | Answering::AfterUndo => Cow::Borrowed(answering),
+        })
+    }
+
+    /// The first code with which an activity may refuse, or fail so that it is tried again.
+    fn code_of(&self, command: &Command, is_refusal: bool) -> String {
+        let definition = self.cast.by_name.get(&command.definition);
+        let contract = definition.and_then(|one| one.activities.get(&command.activity));
+        let step = self.cast.step(&command.definition, step_of(&command.step));
+        let is_final = |code: &String| match step.map(|step| &step.verb) {
+            Some(Verb::Do(work)) => work.retry.not.contains(code),
+            _ => false,
+        };
+        let codes = contract.into_iter().flat_map(|contract| &contract.errors);
+        let mut codes = codes.filter(|code| is_refusal || !is_final(code));
+        codes
+            .next()
+            .map_or_else(|| MADE_UP.to_owned(), Clone::clone)
     }
 
     /// What workers answer once they have done it.
@@ -121,7 +157,8 @@ impl<'c> World<'c> {
         let record = match addressed(wait, record, value, at_ms) {
             Ok(record) => record,
             Err(why) => {
-                self.notes.insert(format!("`{occurrence}` gets no event: {why}"));
+                self.notes
+                    .insert(format!("`{occurrence}` gets no event: {why}"));
                 return;
             }
         };
@@ -203,10 +240,18 @@ fn of_mailbox(key: &str) -> Option<(&str, &str)> {
 fn addressed(wait: &Wait, record: Value, value: &str, at_ms: i64) -> Result<Value, String> {
     let as_number = value.parse::<i64>().ok().map(Value::from);
     let tries = [None, Some(Value::from(value)), as_number];
-    for wanted in tries.into_iter().enumerate().filter(|(n, w)| *n == 0 || w.is_some()) {
+    for wanted in tries
+        .into_iter()
+        .enumerate()
+        .filter(|(n, w)| *n == 0 || w.is_some())
+    {
         let mut record = record.clone();
         if let Some(wanted) = wanted.1 {
-            for path in wait.key.paths().filter(|path| *path.root() == Root::Message) {
+            for path in wait
+                .key
+                .paths()
+                .filter(|path| *path.root() == Root::Message)
+            {
                 let path: Vec<Key> = path.segments().iter().map(Key::of).collect();
                 put(&mut record, &path, &wanted);
             }
@@ -223,5 +268,7 @@ fn addressed(wait: &Wait, record: Value, value: &str, at_ms: i64) -> Result<Valu
         };
     }
     let key = wait.key.source();
-    Err(format!("no record was found for which `{key}` gives `{value}`"))
+    Err(format!(
+        "no record was found for which `{key}` gives `{value}`"
+    ))
 }

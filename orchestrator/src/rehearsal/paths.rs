@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use backstitch_saga::Definition;
-use backstitch_saga::definition::{Choose, Slot, Step, Verb, walk};
+use backstitch_saga::definition::{Step, Verb, walk};
 use backstitch_saga::expression::{Expression, Template};
 use serde_json::{Map, Value};
 
@@ -13,12 +13,8 @@ use super::coverage::Covered;
 use super::reading::{Aim, Around, Reading, inside, readings};
 use super::sample::sample;
 use super::solve::{Stage, Target, Wanted, ensure};
+use super::turns::{Turn, breaks_off, turns_of, usual_case};
 use super::values::{Leaf, Setting, Source, Values};
-
-/// A list is not made longer than this to find out what too long a one does.
-const ITEMS_MAX: u16 = 20;
-/// A repetition is not gone round more often than this to find out what too often does.
-const ROUNDS_MAX: u16 = 20;
 
 /// Data, and what it is for.
 #[derive(Debug, Clone)]
@@ -35,22 +31,6 @@ pub(super) struct Paths {
     pub(super) all: Vec<Path>,
     /// For what no data was found, and why.
     pub(super) unsolved: BTreeMap<(String, Covered), String>,
-}
-
-/// What an alternative leads to.
-struct Turn<'d> {
-    words: String,
-    wanted: Vec<Wanted<'d>>,
-    leads_to: Option<Covered>,
-    rounds: Option<Rounds>,
-}
-
-/// How often a repetition goes round.
-struct Rounds {
-    /// Which number of an occurrence counts it.
-    depth: usize,
-    /// It is enough after so many; never if there are none.
-    enough: Option<u16>,
 }
 
 impl Paths {
@@ -195,6 +175,7 @@ fn plan(
     is_main: bool,
     children: &BTreeMap<String, Value>,
 ) -> (Values, Vec<Found>) {
+    let is_given = event.is_some();
     let (mut values, all) = usual(definition, event, is_main);
     let (_, index) = readings(definition);
     let sets = sets_of(definition);
@@ -207,11 +188,17 @@ fn plan(
         is_free: &is_free,
         is_agreed: &is_agreed,
     };
+    // What is given is usual as it is.
+    let is_made_up = |source: &Source| !is_given || *source != Source::Event;
+    let first = Stage {
+        is_free: &is_made_up,
+        ..stage
+    };
     // One after the other; what is settled stays so.
     let mut settled: Vec<Wanted<'_>> = Vec::new();
     let usual = usual_targets(definition, &all);
     for wanted in usual {
-        let found = stage.solve(std::slice::from_ref(&wanted), &settled, &values);
+        let found = first.solve(std::slice::from_ref(&wanted), &settled, &values);
         // A default is better than nothing: what cannot be had is told where it fails.
         if let Some(settings) = found {
             adopt(&mut values, settings);
@@ -380,9 +367,8 @@ fn usual_targets<'d>(definition: &'d Definition, all: &[Reading<'d>]) -> Vec<Wan
             not.extend(&step.when);
         }
     });
-    let is_among = |list: &[&Expression], one: &Expression| {
-        list.iter().any(|known| std::ptr::eq(*known, one))
-    };
+    let is_among =
+        |list: &[&Expression], one: &Expression| list.iter().any(|known| std::ptr::eq(*known, one));
     for reading in all {
         let target = match reading.aim {
             Aim::List => Target::Len(1),
@@ -403,159 +389,6 @@ fn usual_targets<'d>(definition: &'d Definition, all: &[Reading<'d>]) -> Vec<Wan
     wanted
 }
 
-/// The first case that goes on; the one after the last is `else`. The first one if none does.
-fn usual_case(choose: &Choose) -> usize {
-    let goes_on = |steps: &[Step]| !steps.iter().any(breaks_off);
-    let first = choose.cases.iter().position(|case| goes_on(&case.steps));
-    let otherwise = choose.otherwise.as_deref().is_some_and(goes_on);
-    first.unwrap_or(if otherwise { choose.cases.len() } else { 0 })
-}
-
-/// Whether a saga ends with a step.
-fn breaks_off(step: &Step) -> bool {
-    matches!(step.verb, Verb::Fail(_) | Verb::End(_))
-}
-
-/// All ways that a definition can go other than usual.
-fn turns_of<'d>(
-    steps: &'d [Step],
-    around: &Around<'d>,
-    needs: &[Wanted<'d>],
-    turns: &mut Vec<Turn<'d>>,
-) {
-    for step in steps {
-        let id = &step.id;
-        let reading = |expression: &'d Expression, aim, around: &Around<'d>| Reading {
-            expression,
-            aim,
-            around: around.clone(),
-        };
-        let with = |more: Vec<Wanted<'d>>| needs.iter().cloned().chain(more).collect::<Vec<_>>();
-        let mut inner_needs = needs.to_vec();
-        if let Some(when) = &step.when {
-            let one = reading(when, Aim::Truth, around);
-            let (words, holds, leads_to) = if breaks_off(step) {
-                (format!("`{id}` is reached"), true, Covered::Ran(id.clone()))
-            } else {
-                let skipped = Covered::Skipped(id.clone());
-                (format!("`{id}` is skipped"), false, skipped)
-            };
-            turns.push(Turn {
-                words,
-                wanted: with(vec![(one.clone(), Target::Holds(holds))]),
-                leads_to: Some(leads_to),
-                rounds: None,
-            });
-            inner_needs.push((one, Target::Holds(true)));
-        }
-        match &step.verb {
-            Verb::Choose(choose) => {
-                let usual = usual_case(choose);
-                let mut before: Vec<Wanted<'d>> = Vec::new();
-                for (n, case) in choose.cases.iter().enumerate() {
-                    let one = reading(&case.when, Aim::Truth, around);
-                    let mut wanted = inner_needs.clone();
-                    wanted.extend(before.iter().cloned());
-                    wanted.push((one.clone(), Target::Holds(true)));
-                    let at = u16::try_from(n).unwrap_or(u16::MAX);
-                    if n != usual {
-                        turns.push(Turn {
-                            words: format!("case {} of `{id}`", n + 1),
-                            wanted: wanted.clone(),
-                            leads_to: Some(Covered::Case(id.clone(), at)),
-                            rounds: None,
-                        });
-                    }
-                    turns_of(&case.steps, around, &wanted, turns);
-                    before.push((one, Target::Holds(false)));
-                }
-                let mut wanted = inner_needs.clone();
-                wanted.extend(before);
-                let at = u16::try_from(choose.cases.len()).unwrap_or(u16::MAX);
-                if usual < choose.cases.len() {
-                    turns.push(Turn {
-                        words: match &choose.otherwise {
-                            Some(_) => format!("`else` of `{id}`"),
-                            None => format!("no case of `{id}`"),
-                        },
-                        wanted: wanted.clone(),
-                        leads_to: Some(Covered::Case(id.clone(), at)),
-                        rounds: None,
-                    });
-                }
-                if let Some(steps) = &choose.otherwise {
-                    turns_of(steps, around, &wanted, turns);
-                }
-            }
-            Verb::Each(each) => {
-                let one = reading(&each.over, Aim::List, around);
-                let mut lens = vec![0, 3];
-                if each.items_max < ITEMS_MAX {
-                    lens.push(usize::from(each.items_max) + 1);
-                }
-                for len in lens {
-                    let mut wanted = inner_needs.clone();
-                    wanted.push((one.clone(), Target::Len(len)));
-                    turns.push(Turn {
-                        words: format!("`{id}` over {len} items"),
-                        wanted,
-                        leads_to: None,
-                        rounds: None,
-                    });
-                }
-                let inner = inside(step, Slot::Body, around);
-                turns_of(&each.steps, &inner, &inner_needs, turns);
-            }
-            Verb::Repeat(repeat) => {
-                let inner = inside(step, Slot::Body, around);
-                let until = reading(&repeat.until, Aim::Truth, &inner);
-                let mut counts = Vec::new();
-                if repeat.rounds_max >= 2 {
-                    counts.push(Some(2));
-                }
-                if repeat.rounds_max < ROUNDS_MAX {
-                    counts.push(None);
-                }
-                for enough in counts {
-                    let mut wanted = inner_needs.clone();
-                    wanted.push((until.clone(), Target::Holds(false)));
-                    turns.push(Turn {
-                        words: match enough {
-                            Some(count) => format!("`{id}` goes round {count} times"),
-                            None => format!("`{id}` goes round too often"),
-                        },
-                        wanted,
-                        leads_to: None,
-                        rounds: Some(Rounds {
-                            depth: around.numbers,
-                            enough,
-                        }),
-                    });
-                }
-                turns_of(&repeat.steps, &inner, &inner_needs, turns);
-            }
-            Verb::Parallel(parallel) => {
-                for (_, steps) in &parallel.branches {
-                    turns_of(steps, around, &inner_needs, turns);
-                }
-            }
-            Verb::Do(_)
-            | Verb::Wait(_)
-            | Verb::Sleep(_)
-            | Verb::Run(_)
-            | Verb::Approve(_)
-            | Verb::Set(_)
-            | Verb::Fail(_)
-            | Verb::End(_) => {}
-        }
-        for block in step.blocks() {
-            if let Slot::OnFailure | Slot::OnTimeout | Slot::OnRefused = block.slot {
-                turns_of(block.steps, around, &inner_needs, turns);
-            }
-        }
-    }
-}
-
 /// Calls `visit` with each step and what is around it.
 fn each_step<'d>(
     steps: &'d [Step],
@@ -573,13 +406,16 @@ fn each_step<'d>(
 /// The variables, in the order in which they are set.
 fn sets_of(definition: &Definition) -> Vec<(&str, &Template, Around<'_>)> {
     let mut sets = Vec::new();
-    each_step(&definition.steps, &Around::default(), &mut |step, around| {
-        if let Verb::Set(vars) = &step.verb {
-            for (name, template) in vars {
-                sets.push((name.as_str(), template, around.clone()));
+    each_step(
+        &definition.steps,
+        &Around::default(),
+        &mut |step, around| {
+            if let Verb::Set(vars) = &step.verb {
+                for (name, template) in vars {
+                    sets.push((name.as_str(), template, around.clone()));
+                }
             }
-        }
-    });
+        },
+    );
     sets
 }
-

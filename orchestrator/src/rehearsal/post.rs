@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use backstitch_broker::{IncomingRecord, OutgoingRecord};
-use backstitch_schemas::{
-    Act, ActKind, Codec, Decision, EncodeError, Reply, Start, WaitEvent,
-};
+use backstitch_schemas::{Act, ActKind, Codec, Decision, EncodeError, Reply, Start, WaitEvent};
 
 /// A record as it lies in the inbox.
 #[derive(Debug, Clone)]

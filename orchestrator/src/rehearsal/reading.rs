@@ -90,9 +90,7 @@ fn of_steps<'d>(
     index: &mut Index<'d>,
 ) {
     for step in steps {
-        index
-            .steps
-            .insert(&step.id, (step, around.eaches.clone()));
+        index.steps.insert(&step.id, (step, around.eaches.clone()));
         all.extend(step.when.iter().map(|when| at(when, Aim::Truth, around)));
         of_verb(step, around, all, index);
         for block in step.blocks() {
@@ -288,7 +286,6 @@ impl<'d> Index<'d> {
             .map(|(step, eaches)| (*step, eaches.len()))
     }
 }
-
 
 /// From outside an `each`, an output is a list over its items.
 fn listed(eaches: &[&str], around: &Around<'_>) -> usize {

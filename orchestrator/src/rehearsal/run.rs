@@ -154,13 +154,7 @@ pub(super) fn run(
 
 /// The waits whose events come before the saga begins. Their mailboxes are known once they have
 /// been waited for: that is found out first.
-fn early_events(
-    cast: &Cast,
-    data: &Data,
-    key: &str,
-    event: &Value,
-    script: &Script,
-) -> Vec<Asked> {
+fn early_events(cast: &Cast, data: &Data, key: &str, event: &Value, script: &Script) -> Vec<Asked> {
     let is_early = |mark: &str| {
         let planned = find(&script.events, mark);
         planned.is_some_and(|event| event.coming == Coming::Early)
@@ -184,7 +178,9 @@ fn early_events(
 }
 
 fn result(world: &World<'_>, with_story: bool) -> Run {
-    let main = world.main_saga().and_then(|key| world.witness.sagas.get(key));
+    let main = world
+        .main_saga()
+        .and_then(|key| world.witness.sagas.get(key));
     let saga = main.map(|watched| &watched.saga);
     let bodies = main.map_or(&[][..], |watched| &watched.bodies);
     let changes = || bodies.iter().flat_map(|body| &body.changes);
@@ -265,10 +261,9 @@ fn end_of(world: &World<'_>, saga: &Saga) -> End {
                         is_parked: match end {
                             End::Parked { .. } => true,
                             End::Waiting { is_parked, .. } => is_parked,
-                            End::Completed
-                            | End::Compensated
-                            | End::Terminated
-                            | End::Nothing => false,
+                            End::Completed | End::Compensated | End::Terminated | End::Nothing => {
+                                false
+                            }
                         },
                     }
                 }

@@ -40,12 +40,7 @@ fn name_types<'s>(schema: &'s Value, named: &mut BTreeMap<String, &'s Value>) {
     }
 }
 
-fn value_of(
-    schema: &Value,
-    name: &str,
-    named: &BTreeMap<String, &Value>,
-    depth: usize,
-) -> Value {
+fn value_of(schema: &Value, name: &str, named: &BTreeMap<String, &Value>, depth: usize) -> Value {
     match schema {
         Value::String(of) => match of.as_str() {
             "null" => Value::Null,

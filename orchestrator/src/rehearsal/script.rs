@@ -126,9 +126,7 @@ impl Fault {
                 Self::Twice,
                 Self::Cancel,
             ],
-            (AskedKind::Approve, false) => {
-                &[Self::Refused, Self::Never, Self::Twice, Self::Cancel]
-            }
+            (AskedKind::Approve, false) => &[Self::Refused, Self::Never, Self::Twice, Self::Cancel],
             (AskedKind::Sleep | AskedKind::Run, _) => &[Self::Cancel],
             (AskedKind::Commit, _) => &[Self::CrashBefore, Self::CrashAfter, Self::InDoubt],
         }
@@ -339,7 +337,7 @@ impl Script {
     /// Lays one thing down.
     pub(super) fn add(&mut self, mark: &str, fault: Fault) {
         let answer = |answering| Some((mark.to_owned(), answering));
-        let code = || "rehearsed".to_owned();
+        let code = || MADE_UP.to_owned();
         let answer = match fault {
             Fault::Refused => {
                 let approved = false;
@@ -402,6 +400,9 @@ impl Script {
         self.decisions.insert(mark.to_owned(), decision);
     }
 }
+
+/// The code of a failure or refusal that is made up, where no contract has one.
+pub(super) const MADE_UP: &str = "rehearsed";
 
 /// Begins the mark of a commit: `commit7`.
 pub(super) const COMMIT: &str = "commit";

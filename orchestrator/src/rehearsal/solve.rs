@@ -32,6 +32,7 @@ pub(super) enum Target {
 pub(super) type Wanted<'d> = (Reading<'d>, Target);
 
 /// The data of a definition, as expressions see it.
+#[derive(Clone, Copy)]
 pub(super) struct Stage<'s, 'd> {
     pub(super) index: &'s Index<'d>,
     /// The variables, in the order in which they are set.
@@ -107,7 +108,11 @@ impl<'d> Stage<'_, 'd> {
                 from_round: None,
             });
             tried.settings.extend(settings);
-            let agreed = || leaves.iter().all(|leaf| (self.is_agreed)(&leaf.source, &tried));
+            let agreed = || {
+                leaves
+                    .iter()
+                    .all(|leaf| (self.is_agreed)(&leaf.source, &tried))
+            };
             if all(&tried) && agreed() {
                 return Some(tried.settings.split_off(settled));
             }
@@ -141,9 +146,12 @@ impl<'d> Stage<'_, 'd> {
         around: &Around<'d>,
         values: &Values,
     ) -> Result<Value, ()> {
-        self.in_scope(expression.paths().map(|p| p.root()), around, values, |scope| {
-            expression.evaluate(scope).map_err(|_| ())
-        })
+        self.in_scope(
+            expression.paths().map(|p| p.root()),
+            around,
+            values,
+            |scope| expression.evaluate(scope).map_err(|_| ()),
+        )
     }
 
     /// Evaluates a template.
@@ -184,7 +192,11 @@ impl<'d> Stage<'_, 'd> {
                 | Root::Local(_) => {}
             }
         }
-        for (step, _) in self.index.steps().filter(|(s, _)| names.contains(&s.id.as_str())) {
+        for (step, _) in self
+            .index
+            .steps()
+            .filter(|(s, _)| names.contains(&s.id.as_str()))
+        {
             if let Some(output) = self.output(step, around, values) {
                 steps.insert(step.id.clone(), output);
             }
@@ -337,7 +349,13 @@ pub(super) fn list_of(present: &Value, len: usize) -> Value {
         }
     };
     let first = first.unwrap_or_else(|| json!("item"));
-    let items = (0..len).map(|n| if n == 0 { first.clone() } else { varied(&first, n) });
+    let items = (0..len).map(|n| {
+        if n == 0 {
+            first.clone()
+        } else {
+            varied(&first, n)
+        }
+    });
     Value::Array(items.collect())
 }
 
@@ -464,7 +482,11 @@ mod tests {
         let mut value = json!({});
         let field = |name: &str| Key::Field(name.to_owned());
         ensure(&mut value, &[field("total")], "event");
-        ensure(&mut value, &[field("lines"), Key::All, field("sku")], "event");
+        ensure(
+            &mut value,
+            &[field("lines"), Key::All, field("sku")],
+            "event",
+        );
         ensure(&mut value, &[field("lines")], "event");
         assert_eq!(value, json!({ "total": 100, "lines": [{ "sku": "sku" }] }));
     }

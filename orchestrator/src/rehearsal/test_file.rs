@@ -13,7 +13,13 @@ use super::words::{ANSWERS, answer_of, duration_ms, nearest};
 
 /// The keys of a test.
 const KEYS: [&str; 7] = [
-    "test", "event", "answers", "approvals", "events", "cancel", "expect",
+    "test",
+    "event",
+    "answers",
+    "approvals",
+    "events",
+    "cancel",
+    "expect",
 ];
 
 /// A test of a user.
@@ -96,7 +102,7 @@ impl Reader<'_> {
             script: Script::default(),
             expect: Expect::default(),
         };
-        for (key, key_node, value) in entries {
+        for (key, _, value) in entries {
             match key.as_str() {
                 "test" => match value.text() {
                     Some(name) => {
@@ -115,7 +121,6 @@ impl Reader<'_> {
                 }
                 _ => test.expect = self.expect(value),
             }
-            let _ = key_node;
         }
         if test.name.is_empty() {
             let wrong = Wrong::new(node.place, "a test says what it states");

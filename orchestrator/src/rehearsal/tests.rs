@@ -8,10 +8,10 @@ use backstitch_schemas::Codec;
 use super::cast::Cast;
 use super::expect::Tested;
 use super::explore::{Explored, Extent};
+use super::post::Stored;
 use super::rehearse::Rehearsal;
 use super::run::{End, Run};
 use super::script::{Case, Script};
-use super::post::Stored;
 use super::test_file::Test;
 use super::witness::Witness;
 use super::workers::Deed;
@@ -143,7 +143,11 @@ output: { stops: =vars.stops }
 #[test]
 fn each_branch_of_a_definition_has_a_path_that_takes_it() {
     let tour = rehearsal(TOUR, &[]);
-    let words: Vec<&str> = tour.paths().iter().map(|path| path.words.as_str()).collect();
+    let words: Vec<&str> = tour
+        .paths()
+        .iter()
+        .map(|path| path.words.as_str())
+        .collect();
     assert_eq!(
         words,
         [
@@ -310,7 +314,14 @@ fn each_key_of_expect_can_fail() {
     assert_eq!(
         unmet,
         [
-            "status", "parked_at", "undone", "never", "done", "output", "within", "tags"
+            "status",
+            "parked_at",
+            "undone",
+            "never",
+            "done",
+            "output",
+            "within",
+            "tags"
         ]
     );
 }
@@ -328,7 +339,10 @@ expect: { staus: completed, undone: [reserve_stok], status: compleated }
         .iter()
         .map(|one| {
             let help = one.help.clone().unwrap_or_default();
-            format!("{}:{} {} ({help})", one.place.line, one.place.column, one.message)
+            format!(
+                "{}:{} {} ({help})",
+                one.place.line, one.place.column, one.message
+            )
         })
         .collect();
     assert_eq!(
@@ -408,6 +422,7 @@ fn a_command_that_no_commit_asked_for_is_found() {
         reply_partition: 0,
         sent_at_ms: 0,
         deadline_ms: 5_000,
+        heartbeat_ms: None,
     };
     let wrong = witness.command_leaves(&command).unwrap_err();
     assert!(wrong.starts_with("S-3"), "{wrong}");

@@ -207,11 +207,18 @@ mod tests {
     #[test]
     fn the_way_to_a_value_is_made() {
         let mut value = Value::Null;
-        put(&mut value, &[field("a"), Key::Item(1), field("b")], &json!(7));
+        put(
+            &mut value,
+            &[field("a"), Key::Item(1), field("b")],
+            &json!(7),
+        );
         assert_eq!(value, json!({ "a": [null, { "b": 7 }] }));
         put(&mut value, &[field("a"), Key::All, field("c")], &json!("x"));
         assert_eq!(value, json!({ "a": [{ "c": "x" }, { "b": 7, "c": "x" }] }));
-        assert_eq!(get(&value, &[field("a"), Key::Item(1), field("b")]), Some(&json!(7)));
+        assert_eq!(
+            get(&value, &[field("a"), Key::Item(1), field("b")]),
+            Some(&json!(7))
+        );
         assert_eq!(get(&value, &[field("z")]), None);
     }
 

@@ -106,7 +106,11 @@ impl Witness {
             .decode_journal_entry(&row.entry)
             .map_err(|error| format!("S-6: a journal row cannot be read: {error}"))?;
         let key = row.saga_key.clone();
-        let hash: String = entry.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash: String = entry
+            .hash
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let seq = row.saga_seq.unsigned_abs();
         let (before, mut entries, mut bodies) = match self.sagas.remove(&key) {
             Some(known) => (Some(known.saga), known.entries, known.bodies),

@@ -87,7 +87,6 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -262,12 +262,14 @@ mod tests {
             reply_partition: 0,
             sent_at_ms: 0,
             deadline_ms: 5_000,
+            heartbeat_ms: None,
         }
     }
 
     fn outcomes(work: &Work) -> Vec<(ReplyOutcome, i64)> {
         let said = work.said.iter();
-        said.map(|said| (said.reply.outcome, said.wait_ms)).collect()
+        said.map(|said| (said.reply.outcome, said.wait_ms))
+            .collect()
     }
 
     #[test]
@@ -303,7 +305,11 @@ mod tests {
         }
         assert_eq!(
             said,
-            [ReplyOutcome::Failed, ReplyOutcome::Failed, ReplyOutcome::Done]
+            [
+                ReplyOutcome::Failed,
+                ReplyOutcome::Failed,
+                ReplyOutcome::Done
+            ]
         );
         assert_eq!(workers.times("order/1/charge/do"), (1, 0));
     }

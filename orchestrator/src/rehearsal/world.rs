@@ -150,7 +150,12 @@ impl<'c> World<'c> {
 
     /// Whether time alone will change a saga.
     fn is_awaited(&self) -> bool {
-        let due = |shard| !self.store.due_now(ShardId(shard), None, i64::MAX, 1).is_empty();
+        let due = |shard| {
+            !self
+                .store
+                .due_now(ShardId(shard), None, i64::MAX, 1)
+                .is_empty()
+        };
         !self.machine.is_idle() || (0..PARTITIONS).any(due)
     }
 
@@ -406,7 +411,9 @@ impl<'c> World<'c> {
     fn work(&mut self, command: &Command) {
         let answering = self.answering(command);
         let output = self.output(command);
-        let work = self.workers.take(command, answering, output, self.now);
+        let work = self
+            .workers
+            .take(command, answering.as_deref(), output, self.now);
         self.say(work.said);
         if let Some(again_ms) = work.again_ms {
             self.after(again_ms, Happening::Work(Box::new(command.clone())));

@@ -29,12 +29,11 @@ pub enum Change {
 
 impl fmt::Display for Incompatible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = if self.at.is_empty() {
-            "the document"
+        if self.at.is_empty() {
+            write!(f, "the document {}", self.reason)
         } else {
-            &self.at
-        };
-        write!(f, "`{at}` {}", self.reason)
+            write!(f, "`{}` {}", self.at, self.reason)
+        }
     }
 }
 

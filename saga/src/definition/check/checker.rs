@@ -125,6 +125,16 @@ impl<'c> Checker<'c> {
         }
     }
 
+    /// A verb with its article.
+    pub(super) fn a(verb: &str) -> String {
+        let article = if verb.starts_with(['a', 'e']) {
+            "an"
+        } else {
+            "a"
+        };
+        format!("{article} `{verb}`")
+    }
+
     /// `on line 7`, or which step it is where there are no lines.
     pub(super) fn at_step(&self, place: &str, id: &str) -> String {
         match self.places.span(place).line {

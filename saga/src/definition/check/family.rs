@@ -60,7 +60,7 @@ impl<'c> Checker<'c> {
                     ),
                 )
                 .with_note("this saga can still turn back here, and would be stuck then")
-                .with_help("run it after the pivot of this saga, or last before it");
+                .with_help("run it after the pivot of this saga, or as its last step");
             self.push(diagnostic);
         }
         let schema = child.input.as_ref().and_then(|file| file.schema.as_ref());

@@ -172,8 +172,20 @@ impl Checker<'_> {
     }
 
     fn settings(&mut self, timeout: &Timeout, retry: &Retry, place: &str, activity: &str) {
-        let span = |field: &str| self.places.written(place, activity, field);
         // One duration stands at the key itself, parts below it.
+        let span = |field: &str| {
+            let bases = [
+                place.to_owned(),
+                format!("activities.{activity}"),
+                "defaults".to_owned(),
+            ];
+            let written = bases.iter().find_map(|base| {
+                [format!("{base}.{field}"), format!("{base}.timeout")]
+                    .into_iter()
+                    .find(|place| self.places.has(place))
+            });
+            self.places.span(written.as_deref().unwrap_or(place))
+        };
         let reply = span("timeout.reply");
         self.positive(Some(timeout.reply_ms), reply, "a timeout");
         for (ms, field) in [
@@ -230,8 +242,8 @@ impl Checker<'_> {
         }
         let (min, max) = (retry.backoff_min_ms, retry.backoff_max_ms);
         if min > max {
-            let message =
-                format!("the backoff begins at {min} ms and ends at {max} ms, which is less");
+            let (min, max) = (written_ms(min), written_ms(max));
+            let message = format!("the backoff begins at {min} and ends at {max}, which is less");
             self.error("BS0110", span("retry.backoff"), message);
         }
         self.positive(Some(min), span("retry.backoff"), "a backoff");

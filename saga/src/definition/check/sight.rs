@@ -264,7 +264,7 @@ impl Checker<'_> {
                 .error(
                     "BS0226",
                     span,
-                    format!("`{id}` is a `{verb}` and gives nothing"),
+                    format!("`{id}` is {} and gives nothing", Self::a(verb)),
                 )
                 .with_help(help);
             self.push(diagnostic);

@@ -23,7 +23,7 @@ impl<'c> Checker<'c> {
             let by = self.at_step(&outer.place, &outer.step.id);
             let diagnostic = self
                 .places
-                .error("BS0213", span, format!("a pivot inside a `{verb}`"))
+                .error("BS0213", span, format!("a pivot inside {}", Self::a(verb)))
                 .with_note(format!("the `{verb}` is {by}"))
                 .with_help("the pivot is one moment of the whole saga: put it before or after");
             self.push(diagnostic);

@@ -160,7 +160,18 @@ impl Typer<'_> {
                 }
                 None => {
                     let message = format!("`{holder}` is {of} and has no field `{name}`");
-                    self.problem_at(Rule::NoParts, start, end, message, None);
+                    let help = match of {
+                        Type::List(_) => Some(format!(
+                            "name an element, `{holder}[0].{name}`, or all of them, `{holder}.map(one, one.{name})`"
+                        )),
+                        Type::Text | Type::Symbol(_)
+                            if ["length", "len", "size"].contains(&name) =>
+                        {
+                            Some(format!("the length of a text is `size({holder})`"))
+                        }
+                        _ => None,
+                    };
+                    self.problem_at(Rule::NoParts, start, end, message, help);
                 }
             }
             return Type::Any;

@@ -203,12 +203,17 @@ impl Holder<'_> {
             }
             Kind::Record { name, fields, .. } => {
                 let record = name.rsplit('.').next().unwrap_or(name);
+                let known: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+                let unknown = parts.keys().filter(|name| !known.contains(name));
+                // What is misspelt is not missing as well.
+                let meant: Vec<&str> = unknown.filter_map(|name| nearest(name, &known)).collect();
                 for field in fields {
                     match parts.get(field.name.as_str()) {
                         Some(value) => {
                             part(self, *value, field.of, &format!("{at}.{}", field.name));
                         }
                         None if field.default.is_some() => {}
+                        None if meant.contains(&field.name.as_str()) => {}
                         None => {
                             let of = schema.kind(field.of).tell();
                             let doc = field.doc.as_ref().map(|doc| format!(": {doc}"));
@@ -219,7 +224,6 @@ impl Holder<'_> {
                         }
                     }
                 }
-                let known: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
                 for name in parts.keys().filter(|name| !known.contains(name)) {
                     let help = match nearest(name, &known) {
                         Some(near) => format!("did you mean `{near}`?"),

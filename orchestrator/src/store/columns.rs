@@ -1,5 +1,6 @@
 //! Rows as both databases return them, and what they are in the domain.
 
+use super::packed::unpack;
 use super::{
     DefinitionRow, Epoch, JournalKind, JournalRow, ListQuery, SagaRow, SagaStatus, SagaSummary,
     ShardId, ShardRow, StoreError,
@@ -66,7 +67,7 @@ pub(super) fn saga(row: SagaColumns) -> Result<SagaRow, StoreError> {
         wake_at_ms: wake,
         tags,
         parked_reason,
-        state,
+        state: unpack(state)?,
         started_at_ms: start,
         ended_at_ms: end,
     })
@@ -84,7 +85,7 @@ pub(super) fn journal(row: JournalColumns) -> Result<JournalRow, StoreError> {
         saga_key,
         saga_seq,
         at_ms,
-        entry,
+        entry: unpack(entry)?,
     })
 }
 

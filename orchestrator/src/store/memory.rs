@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use backstitch_saga::core::mailbox::is_mailbox;
+
 use super::plan;
 use super::{
     CommitError, CommitPlan, DefinitionRow, Epoch, JournalRow, ListQuery, SagaRow, SagaStatus,
@@ -226,7 +228,8 @@ impl MemoryStore {
     pub fn counts_now(&self) -> Vec<(SagaStatus, i64)> {
         let tables = self.tables();
         let mut counts = SagaStatus::ALL.map(|status| (status, 0)).to_vec();
-        for saga in tables.sagas.values() {
+        let sagas = tables.sagas.values();
+        for saga in sagas.filter(|saga| !is_mailbox(&saga.key)) {
             counts[saga.status as usize].1 += 1;
         }
         counts
@@ -310,6 +313,7 @@ fn wanted(saga: &SagaRow, query: &ListQuery) -> bool {
     };
     (query.statuses.is_empty() || query.statuses.contains(&saga.status))
         && saga.key.starts_with(&query.key_prefix)
+        && (!is_mailbox(&saga.key) || is_mailbox(&query.key_prefix))
         && query.after.as_ref().is_none_or(before)
         && query.tag.as_ref().is_none_or(tagged)
 }

@@ -14,6 +14,7 @@ mod columns;
 mod memory;
 mod model;
 mod open;
+mod packed;
 mod plan;
 mod postgres;
 mod sqlite;
@@ -107,7 +108,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Lists sagas, newest start first (and by falling key where starts are equal), by page.
     fn list<'a>(&'a self, query: &'a ListQuery) -> StoreFuture<'a, Vec<SagaSummary>>;
 
-    /// Counts sagas by status, one line for each status. Reads every saga: not for a hot path.
+    /// Counts sagas by status, one line for each status; mailboxes are none. Reads every saga: not for a hot path.
     fn counts(&self) -> StoreFuture<'_, Vec<(SagaStatus, i64)>>;
 
     /// Every definition that is known, oldest first (and by hash where times are equal).

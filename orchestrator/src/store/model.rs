@@ -206,7 +206,7 @@ pub struct CommitPlan {
 pub struct ListQuery {
     /// Only these; all when empty.
     pub statuses: Vec<SagaStatus>,
-    /// Only keys that begin so.
+    /// Only keys that begin so. Mailboxes, whose keys begin with `~`, only if this begins so too.
     pub key_prefix: String,
     /// Only sagas with this tag.
     pub tag: Option<(String, String)>,

@@ -19,6 +19,7 @@ use sqlx::{ConnectOptions, migrate::MigrateError, migrate::Migrator, query, quer
 use self::answer::{Answer, failed};
 use self::lane::{BoxError, Held, Lane, PgQuery};
 use super::open::without_password;
+use super::packed::pack;
 use super::plan::{self, Guard};
 use super::{
     CommitError, CommitPlan, DefinitionRow, Epoch, JournalRow, ListQuery, SagaRow, SagaStatus,
@@ -468,7 +469,7 @@ fn bind_commit(guards: &[Guard], plan: &CommitPlan) -> PgQuery<'static> {
         .bind(journal().map(|row| row.saga_key.as_str()).bind_iter())
         .bind(journal().map(|row| row.saga_seq).bind_iter())
         .bind(journal().map(|row| row.at_ms).bind_iter())
-        .bind(journal().map(|row| row.entry.as_slice()).bind_iter());
+        .bind(journal().map(|row| pack(&row.entry)).bind_iter());
     let sagas = || plan.sagas.iter();
     query
         .bind(sagas().map(|saga| saga.key.as_str()).bind_iter())
@@ -487,7 +488,7 @@ fn bind_commit(guards: &[Guard], plan: &CommitPlan) -> PgQuery<'static> {
                 .map(|saga| saga.parked_reason.as_deref())
                 .bind_iter(),
         )
-        .bind(sagas().map(|saga| saga.state.as_slice()).bind_iter())
+        .bind(sagas().map(|saga| pack(&saga.state)).bind_iter())
         .bind(sagas().map(|saga| saga.started_at_ms).bind_iter())
         .bind(sagas().map(|saga| saga.ended_at_ms).bind_iter())
 }
@@ -537,6 +538,7 @@ macro_rules! list {
             FROM saga
             WHERE ($1::smallint[] IS NULL OR status = ANY ($1::smallint[]))
                 AND starts_with(key, $2)
+                AND (left(key, 1) <> '~' OR left($2, 1) = '~')
                 AND (started_at_ms, key) < ($3, $4)
                 AND ($5::text IS NULL OR tags::json ->> $5 = $6::text) ",
             $and,
@@ -547,7 +549,8 @@ macro_rules! list {
 const LIST: &str = list!("");
 const LIST_PARKED: &str = list!("AND parked");
 
-const COUNT_SAGAS: &str = "SELECT status, count(*) FROM saga GROUP BY status";
+const COUNT_SAGAS: &str = "SELECT status, count(*) FROM saga
+    WHERE left(key, 1) <> '~' GROUP BY status";
 const DEFINITIONS: &str = "SELECT hash, name, source, first_seen_at_ms FROM definition
     ORDER BY first_seen_at_ms, hash";
 const PUT_DEFINITION: &str = "INSERT INTO definition (hash, name, source, first_seen_at_ms)

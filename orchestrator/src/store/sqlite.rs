@@ -14,6 +14,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Sqlite, query, query_as};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::packed::pack;
 use super::plan::{self, Guard};
 use super::{
     CommitError, CommitPlan, DefinitionRow, Epoch, JournalRow, ListQuery, SagaRow, SagaStatus,
@@ -580,6 +581,7 @@ macro_rules! list {
             FROM saga
             WHERE (?1 OR status IN (SELECT value FROM json_each(?2)))
                 AND substr(key, 1, length(?3)) = ?3
+                AND (substr(key, 1, 1) <> '~' OR substr(?3, 1, 1) = '~')
                 AND (started_at_ms, key) < (?4, ?5)
                 AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(saga.tags) AS tag
                     WHERE tag.key = ?6 AND tag.value = ?7)) ",
@@ -591,7 +593,8 @@ macro_rules! list {
 const LIST: &str = list!("");
 const LIST_PARKED: &str = list!("AND status = 2");
 
-const COUNT_SAGAS: &str = "SELECT status, count(*) FROM saga GROUP BY status";
+const COUNT_SAGAS: &str = "SELECT status, count(*) FROM saga
+    WHERE substr(key, 1, 1) <> '~' GROUP BY status";
 const DEFINITIONS: &str = "SELECT hash, name, source, first_seen_at_ms FROM definition
     ORDER BY first_seen_at_ms, hash";
 const PUT_DEFINITION: &str = "INSERT INTO definition (hash, name, source, first_seen_at_ms)
@@ -616,7 +619,7 @@ fn bind_journal<'q>(query: SqliteQuery<'q>, row: &JournalRow) -> SqliteQuery<'q>
         .bind(row.saga_key.as_str())
         .bind(row.saga_seq)
         .bind(row.at_ms)
-        .bind(row.entry.as_slice())
+        .bind(pack(&row.entry))
 }
 
 fn bind_saga<'q>(query: SqliteQuery<'q>, saga: &SagaRow) -> SqliteQuery<'q> {
@@ -629,7 +632,7 @@ fn bind_saga<'q>(query: SqliteQuery<'q>, saga: &SagaRow) -> SqliteQuery<'q> {
         .bind(saga.wake_at_ms)
         .bind(saga.tags.as_str())
         .bind(saga.parked_reason.as_deref())
-        .bind(saga.state.as_slice())
+        .bind(pack(&saga.state))
         .bind(saga.started_at_ms)
         .bind(saga.ended_at_ms)
 }

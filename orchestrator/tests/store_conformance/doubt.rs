@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, PgConnection, query_as, raw_sql};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::world::{Kind, World, batch, claimed, fenced, row};
+use super::world::{Kind, World, batch, claimed, fenced, noise, row};
 
 /// When the line is cut: once, at the statement that carries the mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -381,7 +381,7 @@ async fn a_constraint_that_fails_is_a_refusal() {
         .await
         .unwrap();
     let mut plan = batch(&before, 1, 3);
-    plan.sagas[1].state = vec![0; 100];
+    plan.sagas[1].state = noise(100);
     let result = world.store.commit(&plan).await;
     assert!(
         matches!(result, Err(CommitError::Refused { .. })),

@@ -10,7 +10,7 @@ use backstitch_orchestrator::store::{
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, query_as, raw_sql};
 
-use super::world::{Kind, World, batch, both, claimed, fenced, row, server, snapshot};
+use super::world::{Kind, World, batch, both, claimed, fenced, noise, row, server, snapshot};
 
 #[tokio::test]
 async fn a_reopened_store_has_everything() {
@@ -98,6 +98,7 @@ async fn a_commit_that_nobody_waits_for_leaves_all_or_nothing() {
         };
         claimed(&world.store, 2).await;
         let mut committed = [0, 0];
+        let entry = noise(60_000);
         for polls in [1, 2, 3, 5, 8, 13, 60] {
             let before = world
                 .store
@@ -108,7 +109,7 @@ async fn a_commit_that_nobody_waits_for_leaves_all_or_nothing() {
             // More than the line to a server takes at once.
             plan.journal
                 .iter_mut()
-                .for_each(|row| row.entry = vec![7; 60_000]);
+                .for_each(|row| row.entry.clone_from(&entry));
             {
                 let mut commit = pin!(world.store.commit(&plan));
                 let mut polled = 0;

@@ -670,6 +670,36 @@ pub(crate) async fn a_list_pages_from_the_newest_start(world: Arc<World>) {
     assert_eq!(store.list(&too_many).await.unwrap().len(), 1_000);
 }
 
+pub(crate) async fn mailboxes_are_listed_when_asked_for_and_never_counted(world: Arc<World>) {
+    let store = &world.store;
+    let shard = claimed(store, 1).await.remove(0);
+    let sagas = vec![
+        saga("~order.paid/1", ShardId(0)),
+        saga("order/1", ShardId(0)),
+        saga("~refund.paid/1", ShardId(0)),
+    ];
+    store.commit(&sagas_only(&shard, sagas)).await.unwrap();
+    for (prefix, expected) in [
+        ("", &["order/1"][..]),
+        ("order", &["order/1"]),
+        ("~", &["~refund.paid/1", "~order.paid/1"]),
+        ("~order", &["~order.paid/1"]),
+    ] {
+        let query = ListQuery {
+            key_prefix: prefix.to_owned(),
+            ..ListQuery::default()
+        };
+        let lines = store.list(&query).await.unwrap();
+        let keys: Vec<&str> = lines.iter().map(|line| line.key.as_str()).collect();
+        assert_eq!(keys, expected, "{prefix}");
+    }
+    let counts = store.counts().await.unwrap();
+    let all: i64 = counts.iter().map(|(_, count)| count).sum();
+    assert_eq!(all, 1, "{counts:?}");
+    let keys = ["~order.paid/1".to_owned()];
+    assert_eq!(store.load(&keys).await.unwrap().len(), 1);
+}
+
 pub(crate) async fn a_list_is_filtered_by_status_prefix_and_tag(world: Arc<World>) {
     let store = &world.store;
     let shard = claimed(store, 1).await.remove(0);

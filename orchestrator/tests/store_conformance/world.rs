@@ -238,3 +238,16 @@ pub(crate) fn memory() -> (Arc<MemoryStore>, Arc<dyn Store>) {
     let memory = Arc::new(MemoryStore::new());
     (Arc::clone(&memory), memory)
 }
+
+/// Bytes that cannot be packed.
+pub(crate) fn noise(len: usize) -> Vec<u8> {
+    let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        })
+        .collect()
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// One well-formed JSON document, kept as text and parsed at most once; cheap to clone.
 #[derive(Debug, Clone)]
@@ -32,9 +32,7 @@ impl Payload {
 
     /// Writes a value down.
     pub fn from_value(value: &Value) -> Self {
-        Self::from_raw(
-            RawValue::from_string(value.to_string()).expect("a value writes itself as JSON"),
-        )
+        Self::from_raw(to_raw_value(value).expect("a value writes itself as JSON"))
     }
 
     /// Whether it is JSON's `null`.

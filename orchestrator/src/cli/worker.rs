@@ -39,7 +39,12 @@ pub(crate) fn run(context: &Context, args: WorkerArgs) -> Result<Answer, CliErro
         kafka = options.kafka.bootstrap_servers,
         "serving; SIGTERM or Ctrl-C drains"
     );
-    let stats = context
+    // It waits more than it works: one thread saves the hand-overs between two.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failed(format!("cannot start: {error}")))?;
+    let stats = runtime
         .block_on(run_order_worker(&args.activity, options))
         .map_err(|error| CliError::of(&error))?;
     let text = format!(

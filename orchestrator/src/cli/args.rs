@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::text::parse_wait;
+use crate::rehearsal::{Case, PAIRS_MAX};
 use crate::store::{ListQuery, SagaStatus};
 
 /// Runs sagas over Kafka: each one ends whole, every step done or every step that may have happened undone.
@@ -139,7 +140,6 @@ pub(crate) enum Command {
     ///
     /// Example: backstitch waive process-order/4711 charge_payment --reason "refunded by hand, ticket 812"
     Waive(WaiveArgs),
-    /// Stop a saga where it stands: nothing more is done, nothing is undone
     /// Say yes to a step that waits for approval
     ///
     /// Who, in which role and why go to the journal. `backstitch show KEY` shows what is asked; the step may be left out
@@ -153,6 +153,7 @@ pub(crate) enum Command {
     ///
     /// Example: backstitch refuse process-order/4711 --role sales-lead --reason "over the customer's limit"
     Refuse(RefuseArgs),
+    /// Stop a saga where it stands: nothing more is done, nothing is undone
     ///
     /// Example: backstitch terminate process-order/4711 --reason "test data"
     Terminate(TerminateArgs),
@@ -184,6 +185,16 @@ pub(crate) enum Command {
     ///
     /// Example: backstitch explain BS0207
     Explain(ExplainArgs),
+    /// Walk a definition in simulated time: every step, every way it can end, every branch
+    ///
+    /// Runs the real core and engine over a store and a broker in memory. Steps are done, refused, fail, stay silent,
+    /// answer late or twice; workers and the orchestrator crash, people cancel: each alone and in pairs. What breaks a
+    /// rule is shown with its shortest history. Tests in FILE.test.yaml, beside the definition, are played first.
+    ///
+    /// Example: backstitch test definitions/order.yaml
+    ///
+    /// Example: backstitch test definitions/order.yaml --case 'p0+charge_payment:refused'
+    Test(TestArgs),
     /// Begin a saga: a definition, its schemas, a worker and a test file
     ///
     /// All of it passes as written: `backstitch check`, `backstitch test`, and the worker's own tests. README.md in the
@@ -367,6 +378,12 @@ pub(crate) struct ListArgs {
     /// Only keys that begin so
     #[arg(long = "key", value_name = "BEGINNING", default_value = "")]
     pub(crate) key_prefix: String,
+    /// Only sagas with a step that waits for this
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) waiting_for: Option<WaitingFor>,
+    /// List mailboxes instead: what keeps events for the `wait` steps, and knows who waits for them
+    #[arg(long, conflicts_with_all = ["waiting_for", "tag"])]
+    pub(crate) mailboxes: bool,
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(ListQuery::LIMIT_MAX)))]
     pub(crate) limit: u32,
@@ -375,23 +392,6 @@ pub(crate) struct ListArgs {
     pub(crate) after: Option<(i64, String)>,
 }
 
-/// Of `show`.
-#[derive(Debug, Args)]
-pub(crate) struct ShowArgs {
-    /// Only sagas with a step that waits for this
-    #[arg(long, value_enum, value_name = "WHAT")]
-    pub(crate) waiting_for: Option<WaitingFor>,
-    /// List mailboxes instead: what keeps events for the `wait` steps, and knows who waits for them
-    #[arg(long, conflicts_with_all = ["waiting_for", "tag"])]
-    pub(crate) mailboxes: bool,
-    /// The saga key; the business key alone where one definition has it
-    pub(crate) key: String,
-    /// At most so many entries of the journal, the latest
-    #[arg(long, default_value_t = 200, value_name = "N")]
-    pub(crate) journal: usize,
-}
-
-/// Who acts, and how long to wait for the effect.
 /// What a step of an open saga may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum WaitingFor {
@@ -405,6 +405,17 @@ pub(crate) enum WaitingFor {
     Worker,
 }
 
+/// Of `show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The saga key; the business key alone where one definition has it
+    pub(crate) key: String,
+    /// At most so many entries of the journal, the latest
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub(crate) journal: usize,
+}
+
+/// Who acts, and how long to wait for the effect.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct By {
     /// Who asks, for the journal
@@ -473,17 +484,6 @@ pub(crate) struct WaiveArgs {
     pub(crate) by: By,
 }
 
-/// Of `terminate`.
-#[derive(Debug, Args)]
-pub(crate) struct TerminateArgs {
-    /// The saga key
-    pub(crate) key: String,
-    /// Why, for the journal
-    #[arg(long)]
-    pub(crate) reason: String,
-    #[command(flatten)]
-    pub(crate) by: By,
-}
 /// Of `approve`.
 #[derive(Debug, Args)]
 pub(crate) struct ApproveArgs {
@@ -518,6 +518,17 @@ pub(crate) struct RefuseArgs {
     pub(crate) by: By,
 }
 
+/// Of `terminate`.
+#[derive(Debug, Args)]
+pub(crate) struct TerminateArgs {
+    /// The saga key
+    pub(crate) key: String,
+    /// Why, for the journal
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) by: By,
+}
 
 /// Of `dead-letters`.
 #[derive(Debug, Subcommand)]
@@ -568,6 +579,34 @@ pub(crate) struct ExplainArgs {
     /// E.g. BS0207; all codes are listed without it
     #[arg(value_name = "CODE")]
     pub(crate) code: Option<String>,
+}
+
+/// Of `test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// A definition, or its tests (NAME.test.yaml beside NAME.yaml)
+    pub(crate) file: PathBuf,
+    /// Definitions that it runs as steps; what is not given is looked for beside FILE
+    #[arg(value_name = "CHILD")]
+    pub(crate) children: Vec<PathBuf>,
+    /// Test files, instead of the one beside FILE; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tests: Vec<PathBuf>,
+    /// Start from this event: JSON, or @FILE. Default: that of the first test, or one that is made up
+    #[arg(long, value_name = "JSON")]
+    pub(crate) event: Option<String>,
+    /// Play this one case, and tell all that happens
+    #[arg(long, value_name = "CASE")]
+    pub(crate) case: Option<Case>,
+    /// Play the tests alone
+    #[arg(long, conflicts_with = "case")]
+    pub(crate) tests_only: bool,
+    /// Draws which pairs are played where there are too many: the same seed, the same pairs
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Pairs that are played at most
+    #[arg(long, default_value_t = PAIRS_MAX, value_name = "N")]
+    pub(crate) pairs: usize,
 }
 
 /// Of `new`.

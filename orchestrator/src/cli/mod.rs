@@ -34,6 +34,8 @@ mod serve;
 mod show;
 mod show_waits;
 mod start;
+mod test;
+mod test_report;
 mod text;
 mod topics;
 mod worker;

@@ -12,7 +12,7 @@ use super::changes;
 use super::error::CliError;
 use super::text::{table, write_span, write_table};
 use crate::rehearsal::{
-    Broken, Case, Coverage, End, Explored, Moment, Rehearsal, Run, Share, Tested, told,
+    Broken, Case, Coverage, End, Explored, Group, Moment, Rehearsal, Run, Share, Tested, told,
 };
 
 /// Lines of the table of outcomes.
@@ -26,6 +26,9 @@ pub(crate) fn replay(rehearsal: &Rehearsal, case: &Case) -> Result<Answer, CliEr
     let event = rehearsal.event_of(case.path).unwrap_or_default();
     let mut text = format!("{case}\nevent {event}\n{}", story(&run.story));
     let _ = write!(text, "\nends {}", ending(&run));
+    if let Some(end) = &run.resumed {
+        let _ = write!(text, "\nresumed, ends {}", ends(end));
+    }
     for note in &run.notes {
         let _ = write!(text, "\nnote: {note}");
     }
@@ -221,6 +224,24 @@ fn walked_text(rehearsal: &Rehearsal, explored: &Explored, args: &TestArgs) -> S
             "\nin {gave_in} cases it would have gone on asking for ever: the workers gave in"
         );
     }
+    let is_parked = |group: &&Group| match &group.end {
+        End::Parked { .. } => true,
+        End::Waiting { is_parked, .. } => *is_parked,
+        End::Completed | End::Compensated | End::Terminated | End::Nothing => false,
+    };
+    let parked = || explored.groups.iter().filter(is_parked);
+    let count: usize = parked().map(|group| group.count).sum();
+    let stays: usize = parked().map(|group| group.stays).sum();
+    if count > 0 {
+        let _ = write!(
+            text,
+            "\nof {count} parked cases, a resume brings {} to an end once all goes well again",
+            count - stays
+        );
+    }
+    if let Some(group) = parked().find(|group| group.stays > 0) {
+        let _ = write!(text, ", but not {stays}: such as {}", group.example);
+    }
     for note in &explored.notes {
         let _ = write!(text, "\nnote: {note}");
     }
@@ -256,12 +277,17 @@ fn broken_text(broken: &Broken, explored: &Explored, file: &Path, args: &TestArg
         .iter()
         .map(|path| format!(" {}", path.display()))
         .collect();
+    let tests: String = args
+        .tests
+        .iter()
+        .map(|path| format!(" --tests {}", path.display()))
+        .collect();
     let event = match &args.event {
         Some(event) => format!(" --event '{event}'"),
         None => String::new(),
     };
     format!(
-        "VIOLATION: {}\n{} {plural} a rule; the shortest is {}\n{}\nreplay: backstitch test {}{children}{event} --case '{}'",
+        "VIOLATION: {}\n{} {plural} a rule; the shortest is {}\n{}\nreplay: backstitch test {}{children}{tests}{event} --case '{}'",
         broken.what,
         explored.broken_count,
         broken.case,
@@ -283,6 +309,7 @@ fn run_json(run: &Run) -> Value {
         "output": run.output,
         "tags": run.tags,
         "took_ms": run.took_ms,
+        "resumed": run.resumed.as_ref().map(End::name),
         "violation": run.violation,
         "notes": run.notes,
     })
@@ -328,6 +355,7 @@ fn explored_json(rehearsal: &Rehearsal, explored: &Explored) -> Value {
             "took_ms": [group.took_ms.0, group.took_ms.1],
             "example": group.example,
             "gave_in": group.gave_in,
+            "stays": group.stays,
         })
     });
     let coverage = &explored.coverage;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::notation::{Node, Wrong, Yaml};
 use super::rehearse::Rehearsal;
-use super::run::Run;
+use super::run::{Run, Then};
 use super::script::step_of;
 use super::test_file::{Named, Reader, Test};
 use super::words::duration_ms;
@@ -134,7 +134,11 @@ impl Rehearsal {
         };
         let event = test.event.clone().or_else(|| self.event_of(0));
         let event = event.unwrap_or_default();
-        match self.play_script(&usual.data, &event, &test.script, true) {
+        let then = Then {
+            resumes: false,
+            tells: true,
+        };
+        match self.play_script(&usual.data, &event, &test.script, then) {
             Ok(run) => {
                 tested.unmet = test.expect.unmet(&run);
                 tested.violation.clone_from(&run.violation);

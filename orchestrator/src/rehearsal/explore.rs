@@ -53,6 +53,8 @@ pub struct Group {
     pub example: String,
     /// In how many it went on only because attempts without end found one.
     pub gave_in: usize,
+    /// In how many a person's resume, once all goes well again, did not end it.
+    pub stays: usize,
 }
 
 /// A run in which a rule was broken.
@@ -96,11 +98,13 @@ struct Summary {
     undone: Vec<String>,
     took_ms: i64,
     gave_in: bool,
+    stays: bool,
     violation: Option<String>,
     transitions: usize,
     seen: Seen,
     notes: BTreeSet<String>,
-    next: Vec<(String, Fault)>,
+    /// What can go otherwise after this, by mark.
+    next: Vec<(String, &'static [Fault])>,
 }
 
 impl Rehearsal {
@@ -110,19 +114,14 @@ impl Rehearsal {
     pub fn explore(&self, extent: Extent) -> Explored {
         let plain: Vec<Case> = (0..self.paths.all.len()).map(Case::plain).collect();
         let base = self.play_all(plain, extent.threads);
-        let singles = followers(&base);
-        let singles = self.play_all(singles, extent.threads);
+        let singles = self.play_all(followers(&base, usize::MAX, extent.seed).0, extent.threads);
         let is_broken = |all: &[Summary]| all.iter().any(|one| one.violation.is_some());
         // What is broken by one thing is shown best by that one.
-        let mut pairs = if is_broken(&base) || is_broken(&singles) || extent.pairs_max == 0 {
-            Vec::new()
+        let (pairs, pairs_cut) = if is_broken(&base) || is_broken(&singles) {
+            (Vec::new(), 0)
         } else {
-            followers(&singles)
+            followers(&singles, extent.pairs_max, extent.seed)
         };
-        let pairs_cut = pairs.len().saturating_sub(extent.pairs_max);
-        if pairs_cut > 0 {
-            pairs = drawn(pairs, extent);
-        }
         let pairs = self.play_all(pairs, extent.threads);
         let mut explored = Explored {
             cases: base.len() + singles.len() + pairs.len(),
@@ -157,9 +156,11 @@ impl Rehearsal {
                     took_ms: (i64::MAX, i64::MIN),
                     example: one.case.to_string(),
                     gave_in: 0,
+                    stays: 0,
                 });
             group.count += 1;
             group.gave_in += usize::from(one.gave_in);
+            group.stays += usize::from(one.stays);
             group.took_ms.0 = group.took_ms.0.min(one.took_ms);
             group.took_ms.1 = group.took_ms.1.max(one.took_ms);
         }
@@ -224,6 +225,7 @@ impl Rehearsal {
                 undone: run.undone,
                 took_ms: run.took_ms,
                 gave_in: run.gave_in,
+                stays: matches!(run.resumed, Some(End::Parked { .. } | End::Waiting { .. })),
                 violation: run.violation,
                 seen: run.seen,
                 notes: run.notes,
@@ -234,6 +236,7 @@ impl Rehearsal {
                 undone: Vec::new(),
                 took_ms: 0,
                 gave_in: false,
+                stays: false,
                 violation: None,
                 transitions: 0,
                 seen: Seen::default(),
@@ -244,21 +247,41 @@ impl Rehearsal {
     }
 }
 
-/// The cases that have one thing more otherwise than these.
-fn followers(all: &[Summary]) -> Vec<Case> {
-    let mut cases = Vec::new();
+/// The cases that have one thing more otherwise than these, or as many of them as are wanted, drawn
+/// evenly; and how many were left out.
+fn followers(all: &[Summary], most: usize, seed: u64) -> (Vec<Case>, usize) {
+    let of = |one: &Summary| {
+        one.next
+            .iter()
+            .map(|(_, faults)| faults.len())
+            .sum::<usize>()
+    };
+    let total: usize = all.iter().map(of).sum();
+    let count = total.min(most);
+    let mut wanted = (0..count).map(|n| {
+        let (from, to) = (n * total / count, (n + 1) * total / count);
+        let draw = mixed(seed, u64::try_from(n).unwrap_or(u64::MAX));
+        from + usize::try_from(draw).unwrap_or(0) % (to - from).max(1)
+    });
+    let mut next = wanted.next();
+    let mut cases = Vec::with_capacity(count);
+    let mut number = 0;
     for one in all {
-        cases.extend(
-            one.next
-                .iter()
-                .map(|(mark, fault)| one.case.with(mark, *fault)),
-        );
+        for (mark, faults) in &one.next {
+            for fault in *faults {
+                if next == Some(number) {
+                    cases.push(one.case.with(mark, *fault));
+                    next = wanted.next();
+                }
+                number += 1;
+            }
+        }
     }
-    cases
+    (cases, total - count)
 }
 
 /// What can go otherwise after what has gone otherwise in a run already.
-fn next_faults(case: &Case, run: &Run) -> Vec<(String, Fault)> {
+fn next_faults(case: &Case, run: &Run) -> Vec<(String, &'static [Fault])> {
     let last = case.faults.last();
     // After a crash, everything can go otherwise, but for a crash.
     let after = last.and_then(|(mark, _)| run.asked.iter().position(|one| one.mark == *mark));
@@ -291,9 +314,7 @@ fn next_faults(case: &Case, run: &Run) -> Vec<(String, Fault)> {
             | AskedKind::Run
             | AskedKind::Commit => true,
         };
-        for fault in Fault::of(one.kind, is_limited) {
-            faults.push((one.mark.clone(), *fault));
-        }
+        faults.push((one.mark.clone(), Fault::of(one.kind, is_limited)));
     }
     if has_crashed {
         return faults;
@@ -302,26 +323,9 @@ fn next_faults(case: &Case, run: &Run) -> Vec<(String, Fault)> {
     // Together with something else, a lost answer shows what a crash after the commit does.
     let kinds = if last.is_some() { &kinds[..2] } else { kinds };
     for number in 1..=run.commits.min(COMMITS_MAX) {
-        for fault in kinds {
-            faults.push((format!("{COMMIT}{number}"), *fault));
-        }
+        faults.push((format!("{COMMIT}{number}"), kinds));
     }
     faults
-}
-
-/// Draws as many as are wanted, and keeps their order.
-fn drawn(cases: Vec<Case>, extent: Extent) -> Vec<Case> {
-    let mut drawn: Vec<(u64, usize)> = (0..cases.len())
-        .map(|n| (mixed(extent.seed, u64::try_from(n).unwrap_or(u64::MAX)), n))
-        .collect();
-    drawn.sort_unstable();
-    drawn.truncate(extent.pairs_max);
-    let chosen: BTreeSet<usize> = drawn.into_iter().map(|(_, n)| n).collect();
-    let cases = cases.into_iter().enumerate();
-    cases
-        .filter(|(n, _)| chosen.contains(n))
-        .map(|(_, case)| case)
-        .collect()
 }
 
 /// Mixes the bits of a seed and a number: the finisher of SplitMix64.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use backstitch_saga::definition::{Approve, Verb, Wait};
 use backstitch_saga::expression::{Root, Scope, key_text};
-use backstitch_schemas::{Command, Decision, Direction, SourcePosition, Start, WaitEvent};
+use backstitch_schemas::{ActKind, Command, Decision, Direction, SourcePosition, Start, WaitEvent};
 use serde_json::Value;
 
 use super::post::Stored;
@@ -37,10 +37,19 @@ impl<'c> World<'c> {
         self.send(0, record);
     }
 
+    /// All goes well from here on, and a person resumes what is parked.
+    pub(super) fn resume(&mut self, sagas: &[String]) {
+        self.is_healed = true;
+        for saga in sagas {
+            let record = Stored::act(&self.codec, saga, ActKind::Resume, self.now);
+            self.send(SOON_MS, record);
+        }
+    }
+
     /// Does what the script has for something that was asked.
     pub(super) fn respond(&mut self, asked: &Asked) {
-        if is_in(&self.script.cancels, &asked.mark) {
-            let record = Stored::cancel(&self.codec, &asked.saga, self.now);
+        if !self.is_healed && is_in(&self.script.cancels, &asked.mark) {
+            let record = Stored::act(&self.codec, &asked.saga, ActKind::Cancel, self.now);
             self.send(0, record);
         }
         match asked.kind {
@@ -59,7 +68,8 @@ impl<'c> World<'c> {
     /// How workers answer a command. A code that is made up is one of those that the contract has.
     pub(super) fn answering(&self, command: &Command) -> Option<Cow<'c, Answering>> {
         let script = self.script;
-        let answering = find(&script.answers, &self.mark_of(command))?;
+        let answering =
+            find(&script.answers, &self.mark_of(command)).filter(|_| !self.is_healed)?;
         let agreed = |is_refusal| self.code_of(command, is_refusal);
         Some(match answering {
             Answering::Refused { code } if code == MADE_UP => {
@@ -121,7 +131,7 @@ impl<'c> World<'c> {
 
     fn event_comes(&mut self, asked: &Asked) {
         let script = self.script;
-        let event = find(&script.events, &asked.mark);
+        let event = find(&script.events, &asked.mark).filter(|_| !self.is_healed);
         let coming = event.map_or(Coming::InTime, |event| event.coming);
         let with = event.and_then(|event| event.with.as_ref());
         let Some(mailbox) = asked.target.as_deref() else {
@@ -186,7 +196,8 @@ impl<'c> World<'c> {
     fn person_decides(&mut self, asked: &Asked) {
         let script = self.script;
         let usual = Deciding::default();
-        let deciding = find(&script.decisions, &asked.mark).unwrap_or(&usual);
+        let deciding = find(&script.decisions, &asked.mark).filter(|_| !self.is_healed);
+        let deciding = deciding.unwrap_or(&usual);
         let cast = self.cast;
         let step = cast.step(definition_of(&asked.saga), step_of(&asked.occurrence));
         let Some(Verb::Approve(approve)) = step.map(|step| &step.verb) else {

@@ -48,11 +48,16 @@ impl Stored {
         Ok(Self::new(&decision.saga, payload, decision.at_ms))
     }
 
-    /// A person cancels a saga.
-    pub(super) fn cancel(codec: &Codec, saga: &str, at_ms: i64) -> Result<Self, EncodeError> {
+    /// A person acts on a saga.
+    pub(super) fn act(
+        codec: &Codec,
+        saga: &str,
+        act: ActKind,
+        at_ms: i64,
+    ) -> Result<Self, EncodeError> {
         let payload = codec.encode_act(&Act {
             saga: saga.to_owned(),
-            act: ActKind::Cancel,
+            act,
             step: None,
             by: "a person".to_owned(),
             reason: Some("rehearsed".to_owned()),

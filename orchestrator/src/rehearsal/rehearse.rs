@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::cast::{Cast, Data};
 use super::paths::{Path, Paths};
-use super::run::{Run, run};
+use super::run::{Run, Then, run};
 use super::script::{Case, Script};
 use super::world::BEGIN_MS;
 
@@ -57,7 +57,11 @@ impl Rehearsal {
             ));
         };
         let event = self.event_of(case.path).unwrap_or_default();
-        self.play_script(&path.data, &event, &Script::of(case), with_story)
+        let then = Then {
+            resumes: true,
+            tells: with_story,
+        };
+        self.play_script(&path.data, &event, &Script::of(case), then)
     }
 
     /// Plays a script on an event; what it does not give is as usual.
@@ -70,10 +74,10 @@ impl Rehearsal {
         data: &Data,
         event: &Value,
         script: &Script,
-        with_story: bool,
+        then: Then,
     ) -> Result<Run, String> {
         let key = self.key_of(event)?;
-        Ok(run(&self.cast, data, &key, event, script, with_story))
+        Ok(run(&self.cast, data, &key, event, script, then))
     }
 
     /// The business key that an event leads to.

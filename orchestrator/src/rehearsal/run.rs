@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::cast::{Cast, Data};
 use super::coverage::{Covered, Seen};
 use super::script::{AskedKind, Coming, Script, find, plain, step_of};
-use super::witness::{Asked, definition_of};
+use super::witness::{Asked, Watched, definition_of};
 use super::world::{BEGIN_MS, World};
 
 /// How a saga stands when nothing is left to happen.
@@ -118,6 +118,8 @@ pub struct Run {
     pub notes: BTreeSet<String>,
     /// Whether it went on only because attempts without end found one.
     pub gave_in: bool,
+    /// How it stands once all goes well again and a person has resumed what was parked.
+    pub resumed: Option<End>,
     /// Everything that was asked for, in order.
     pub asked: Vec<Asked>,
     /// How many commits there were.
@@ -128,6 +130,18 @@ pub struct Run {
     pub story: Vec<Moment>,
 }
 
+/// What is done after a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Then {
+    /// What is parked is resumed, and judged again.
+    pub(super) resumes: bool,
+    /// All that happened is kept.
+    pub(super) tells: bool,
+}
+
+/// So often is resumed what is parked: a child, then its parent, then what that is parked on.
+const RESUMES_MAX: usize = 4;
+
 /// Begins a saga on this data, lets happen what the script has, and judges it.
 pub(super) fn run(
     cast: &Cast,
@@ -135,7 +149,7 @@ pub(super) fn run(
     key: &str,
     event: &Value,
     script: &Script,
-    with_story: bool,
+    then: Then,
 ) -> Run {
     let early = early_events(cast, data, key, event, script);
     let mut world = World::new(cast, data, script);
@@ -149,7 +163,35 @@ pub(super) fn run(
     world.begin(key, event);
     world.run();
     world.judge();
-    result(&world, with_story)
+    let mut run = result(&world);
+    if then.resumes && world.wrong.is_none() {
+        run.resumed = resume(&mut world);
+        run.violation.clone_from(&world.wrong);
+        run.seen = seen(&world);
+    }
+    if then.tells {
+        run.story = story(&world);
+    }
+    run
+}
+
+/// Resumes what is parked, once all goes well again: `None` if nothing was.
+fn resume(world: &mut World<'_>) -> Option<End> {
+    let mut end = None;
+    for _ in 0..RESUMES_MAX {
+        let is_parked = |watched: &&Watched| watched.saga.parked.is_some();
+        let sagas = world.witness.sagas.values().filter(is_parked);
+        let parked: Vec<String> = sagas.map(|watched| watched.saga.key.clone()).collect();
+        if parked.is_empty() {
+            break;
+        }
+        world.resume(&parked);
+        world.run();
+        world.judge();
+        let main = world.main_saga()?.to_owned();
+        end = Some(end_of(world, &world.witness.sagas.get(&main)?.saga));
+    }
+    end
 }
 
 /// The waits whose events come before the saga begins. Their mailboxes are known once they have
@@ -177,7 +219,7 @@ fn early_events(cast: &Cast, data: &Data, key: &str, event: &Value, script: &Scr
     asked
 }
 
-fn result(world: &World<'_>, with_story: bool) -> Run {
+fn result(world: &World<'_>) -> Run {
     let main = world
         .main_saga()
         .and_then(|key| world.witness.sagas.get(key));
@@ -219,7 +261,8 @@ fn result(world: &World<'_>, with_story: bool) -> Run {
         asked: world.witness.asked.clone(),
         commits: world.commits,
         seen: seen(world),
-        story: if with_story { story(world) } else { Vec::new() },
+        resumed: None,
+        story: Vec::new(),
     }
 }
 

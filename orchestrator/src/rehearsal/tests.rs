@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use backstitch_saga::Definition;
-use backstitch_schemas::Codec;
+use backstitch_schemas::{ActKind, Codec};
 
 use super::cast::Cast;
 use super::expect::Tested;
@@ -233,6 +233,25 @@ fn the_steps_of_a_child_can_be_named() {
 }
 
 #[test]
+fn what_is_parked_is_brought_to_an_end_by_a_resume() {
+    let order = rehearsal(ORDER, &[]);
+    for undo in ["failed", "refused", "silent"] {
+        let run = play(
+            &order,
+            &format!("p0+ship_order:refused+reserve_stock.undo:{undo}"),
+        );
+        assert_eq!(run.end.name(), "parked", "{undo}");
+        assert_eq!(run.resumed, Some(End::Compensated), "{undo}");
+    }
+    let family = rehearsal(PARENT, &[CHILD]);
+    let run = play(&family, "p0+finish:refused+child/pick.undo:refused");
+    let at = "child/pick".to_owned();
+    let is_parked = true;
+    assert_eq!(run.end, End::Waiting { at, is_parked });
+    assert_eq!(run.resumed, Some(End::Compensated));
+}
+
+#[test]
 fn the_same_seed_plays_the_same_cases() {
     let order = rehearsal(ORDER, &[]);
     let of = |seed, threads| {
@@ -396,7 +415,12 @@ fn a_record_that_is_put_aside_is_found() {
     let script = Script::default();
     let mut world = World::new(&order.cast, &path.data, &script);
     world.begin("1", &order.event_of(0).unwrap());
-    let stranger = Stored::cancel(&world.codec, "process-order/nobody", BEGIN_MS);
+    let stranger = Stored::act(
+        &world.codec,
+        "process-order/nobody",
+        ActKind::Cancel,
+        BEGIN_MS,
+    );
     world.send(0, stranger);
     world.run();
     world.judge();

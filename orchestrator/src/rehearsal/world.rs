@@ -69,6 +69,8 @@ pub(super) struct World<'c> {
     pub(super) witness: Witness,
     /// Counts the records of each source topic.
     pub(super) offsets: BTreeMap<String, i64>,
+    /// Whether all goes well again, whatever the script has.
+    pub(super) is_healed: bool,
     /// What could not be played, in words.
     pub(super) notes: BTreeSet<String>,
     /// The first rule that was broken.
@@ -103,6 +105,7 @@ impl<'c> World<'c> {
             workers: Workers::new(cast.patience),
             witness: Witness::default(),
             offsets: BTreeMap::new(),
+            is_healed: false,
             notes: BTreeSet::new(),
             wrong: None,
         };

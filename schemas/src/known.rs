@@ -96,7 +96,10 @@ impl RecordKind {
                 include_str!("../avsc/released/start.1.avsc"),
                 include_str!("../avsc/released/start.2.avsc"),
             ],
-            Self::Command => &[include_str!("../avsc/released/command.1.avsc")],
+            Self::Command => &[
+                include_str!("../avsc/released/command.1.avsc"),
+                include_str!("../avsc/released/command.2.avsc"),
+            ],
             Self::Reply => &[include_str!("../avsc/released/reply.1.avsc")],
             Self::Act => &[include_str!("../avsc/released/act.1.avsc")],
             Self::Event => &[include_str!("../avsc/released/event.1.avsc")],

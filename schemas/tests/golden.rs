@@ -84,14 +84,29 @@ fn each_record_has_its_golden_bytes() {
 }
 
 /// `golden/released` has what earlier releases wrote, as it still lies on topics.
-#[test]
-fn a_start_of_the_first_release_is_read_and_has_no_parent() {
-    let text = std::fs::read_to_string(folder().join("released/start.1.hex")).unwrap();
+fn released_bytes(name: &str) -> Vec<u8> {
+    let text = std::fs::read_to_string(folder().join("released").join(name)).unwrap();
     let digits: String = text.split_whitespace().collect();
-    let bytes: Vec<u8> = (0..digits.len())
+    (0..digits.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
-        .collect();
+        .collect()
+}
+
+#[test]
+fn a_command_of_the_first_release_is_read_and_asks_for_no_heartbeats() {
+    let expected = StepCommand {
+        heartbeat_ms: None,
+        ..support::command()
+    };
+    let codec = Codec::single_object();
+    let bytes = released_bytes("command.1.hex");
+    assert_eq!(codec.decode_command(&bytes).unwrap(), expected);
+}
+
+#[test]
+fn a_start_of_the_first_release_is_read_and_has_no_parent() {
+    let bytes = released_bytes("start.1.hex");
     let expected = Start {
         parent: None,
         ..support::start()
@@ -310,6 +325,7 @@ impl Dice {
                 reply_partition: self.int(),
                 sent_at_ms: self.long(),
                 deadline_ms: self.long(),
+                heartbeat_ms: self.maybe(Self::long),
                 ..support::command()
             }),
             RecordKind::Reply => Any::Reply(Reply {

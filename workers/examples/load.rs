@@ -96,6 +96,7 @@ async fn load(address: &str, folder: &std::path::Path, count: u64) {
             reply_partition: i32::try_from(number % 4).unwrap(),
             sent_at_ms: now_ms,
             deadline_ms: now_ms + 3_600_000,
+            heartbeat_ms: None,
             saga: saga.clone(),
         };
         OutgoingRecord::new(

@@ -210,6 +210,7 @@ fn work_of(record: &IncomingRecord, command: Command) -> Result<Work, Trouble> {
         output,
         sent_at_ms: command.sent_at_ms,
         deadline_ms: command.deadline_ms,
+        heartbeat_ms: command.heartbeat_ms,
         traceparent,
     })
 }

@@ -30,6 +30,9 @@ pub struct Work {
     pub sent_at_ms: i64,
     /// When the sender stops waiting; Unix time in milliseconds.
     pub deadline_ms: i64,
+    /// Where set: the kit says at once that the work has begun, and at least this often, in
+    /// milliseconds, that it is still at it. Of outside handlers only: others answer in one go.
+    pub heartbeat_ms: Option<i64>,
     /// The W3C trace context of the order, if it had one.
     pub traceparent: Option<String>,
 }
@@ -91,6 +94,7 @@ pub(crate) fn example(saga: &str, activity: &str) -> Work {
         output: None,
         sent_at_ms: 0,
         deadline_ms: 0,
+        heartbeat_ms: None,
         traceparent: None,
     }
 }

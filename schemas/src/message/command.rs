@@ -65,6 +65,9 @@ pub struct Command {
     pub sent_at_ms: i64,
     /// After this a reply is late, in milliseconds since 1970.
     pub deadline_ms: i64,
+    /// Where set: the worker sends a heartbeat as soon as it has begun, and at least this often, in
+    /// milliseconds, while it is at it.
+    pub heartbeat_ms: Option<i64>,
 }
 
 impl Datum for Command {
@@ -80,7 +83,7 @@ impl Datum for Command {
             + bytes_size(&self.input)
             + option_size(self.output.as_ref())
             + bytes_size(&self.reply_topic)
-            + 5 * VARINT_LEN_MAX
+            + 7 * VARINT_LEN_MAX
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -98,6 +101,13 @@ impl Datum for Command {
         write_int(out, self.reply_partition);
         write_long(out, self.sent_at_ms);
         write_long(out, self.deadline_ms);
+        match self.heartbeat_ms {
+            None => write_int(out, 0),
+            Some(heartbeat_ms) => {
+                write_int(out, 1);
+                write_long(out, heartbeat_ms);
+            }
+        }
     }
 
     fn read(input: &mut Input<'_>) -> Result<Self, String> {
@@ -116,6 +126,11 @@ impl Datum for Command {
             reply_partition: input.int()?,
             sent_at_ms: input.long()?,
             deadline_ms: input.long()?,
+            heartbeat_ms: if input.present()? {
+                Some(input.long()?)
+            } else {
+                None
+            },
         })
     }
 }

@@ -24,6 +24,7 @@ pub(crate) fn command() -> Command {
         reply_partition: 2,
         sent_at_ms: 1_772_323_200_123,
         deadline_ms: 1_772_323_205_123,
+        heartbeat_ms: Some(10_000),
     }
 }
 

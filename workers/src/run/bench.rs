@@ -385,14 +385,21 @@ impl Bench {
         let Some(job) = self.at_work.get(&ticket) else {
             return;
         };
-        let third_ms = (work.deadline_ms.saturating_sub(work.sent_at_ms)) / 3;
+        let within_ms = work.deadline_ms.saturating_sub(work.sent_at_ms);
+        // A third: two may be late before one is missed.
+        let third_ms = work.heartbeat_ms.unwrap_or(within_ms).min(within_ms) / 3;
         let every_ms = third_ms.max(self.limits.heartbeat_min_ms);
+        let first_ms = if work.heartbeat_ms.is_some() {
+            0
+        } else {
+            every_ms
+        };
         self.outside.insert(
             ticket,
             Outside {
                 job: Arc::clone(job),
                 every_ms,
-                next_beat_ms: now_ms + every_ms,
+                next_beat_ms: now_ms + first_ms,
             },
         );
         self.effects.push(Effect::Go { ticket, work });

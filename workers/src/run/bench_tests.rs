@@ -67,6 +67,7 @@ fn record(saga: &str, generation: u64, offset: i64) -> IncomingRecord {
         reply_partition: 0,
         sent_at_ms: 0,
         deadline_ms: 10,
+        heartbeat_ms: None,
     };
     IncomingRecord {
         topic: place().topic,

@@ -99,6 +99,26 @@ impl External for OnSignal {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_it_is_asked_for_the_first_sign_of_life_leaves_at_once() {
+    let world = World::new();
+    let signal = Arc::new(Notify::new());
+    let worker = external(config(&world), OnSignal(Arc::clone(&signal))).await;
+    let command = world.command("slow", "charge-payment", Direction::Do);
+    // A third of the deadline would be hours.
+    let command = Command {
+        deadline_ms: command.sent_at_ms + 36_000_000,
+        heartbeat_ms: Some(300),
+        ..command
+    };
+    world.send_all(&[command]);
+    world.heartbeats(2).await;
+    signal.notify_one();
+    world.replies(1).await;
+    worker.drain();
+    worker.join().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_that_takes_long_sends_signs_of_life_and_then_its_answer() {
     let world = World::new();
     let signal = Arc::new(Notify::new());

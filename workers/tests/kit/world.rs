@@ -114,6 +114,7 @@ impl World {
             reply_partition: 1,
             sent_at_ms: now,
             deadline_ms: now + 60_000,
+            heartbeat_ms: None,
         }
     }
 

@@ -80,6 +80,9 @@ impl Names {
             reply_partition: shard.0,
             sent_at_ms: at_ms,
             deadline_ms: command.due_ms,
+            heartbeat_ms: command
+                .heartbeat_ms
+                .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
             saga: command.saga,
         };
         Ok(OutgoingRecord {

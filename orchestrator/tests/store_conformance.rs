@@ -70,6 +70,7 @@ each_store! {
     facts: any_text_but_nul_is_kept_as_it_is,
     facts: ten_thousand_rows_are_one_commit,
     facts: a_list_pages_from_the_newest_start,
+    facts: mailboxes_are_listed_when_asked_for_and_never_counted,
     facts: a_list_is_filtered_by_status_prefix_and_tag,
     facts: counts_name_every_status,
     facts: a_definition_is_remembered_as_it_was_first_seen,

@@ -40,6 +40,7 @@ pub(crate) fn serve(
         }
     };
     let patience = Patience::new(config.startup.patience);
+    tracing::info!(kafka = kafka.bootstrap_servers, "looking for Kafka");
     let check = patience.wait_for("Kafka", || self_check(&kafka))?;
     tracing::debug!(?check, "kafka client");
     let store = patience.wait_for("the store", || context.block_on(config.open_store()))?;

@@ -261,7 +261,11 @@ fn an_expression_tells_what_it_names() {
     assert_eq!(names, ["event", "steps", "vars", "wrong"]);
     let mut paths: Vec<String> = expression.paths().map(ToString::to_string).collect();
     paths.sort();
-    assert_eq!(paths, ["event.lines", "steps.a.sku", "steps.b.x", "vars.m"]);
+    // A name of the definition's own, such as an item's, is a path too.
+    assert_eq!(
+        paths,
+        ["event.lines", "steps.a.sku", "steps.b.x", "vars.m", "wrong.n"]
+    );
 }
 
 #[test]

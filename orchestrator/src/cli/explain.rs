@@ -18,10 +18,8 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<Answer, CliError> {
         return Ok(Answer::good(lines.join("\n"), json!(all)));
     };
     let Some(page) = page_of(code) else {
-        return Err(
-            CliError::not_found(format!("there is no code {code}"))
-                .with_help("`backstitch explain` lists them all"),
-        );
+        return Err(CliError::not_found(format!("there is no code {code}"))
+            .with_help("`backstitch explain` lists them all"));
     };
     Ok(Answer::good(page.to_string(), as_json(page)))
 }

@@ -52,13 +52,14 @@ const PURE: [&str; 6] = [
 ];
 
 /// Inside the orchestrator: which modules a module may not name.
-const UPWARD: [(&str, &[&str]); 3] = [
+const UPWARD: [(&str, &[&str]); 4] = [
     (
         "store",
         &["engine", "cli", "demo", "bench", "config", "telemetry"],
     ),
     ("engine", &["cli", "demo", "bench", "config"]),
     ("demo", &["cli", "bench", "config"]),
+    ("rehearsal", &["cli", "demo", "bench", "config"]),
 ];
 
 fn top() -> PathBuf {

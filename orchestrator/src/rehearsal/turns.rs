@@ -46,18 +46,18 @@ pub(super) fn turns_of<'d>(
         let mut inner_needs = needs.to_vec();
         if let Some(when) = &step.when {
             let one = reading(when, Aim::Truth, around);
-            let (words, holds, leads_to) = if breaks_off(step) {
-                (format!("`{id}` is reached"), true, Covered::Ran(id.clone()))
-            } else {
-                let skipped = Covered::Skipped(id.clone());
-                (format!("`{id}` is skipped"), false, skipped)
-            };
-            turns.push(Turn {
-                words,
-                wanted: with(vec![(one.clone(), Target::Holds(holds))]),
-                leads_to: Some(leads_to),
-                rounds: None,
-            });
+            let (reached, skipped) = (Covered::Ran(id.clone()), Covered::Skipped(id.clone()));
+            for (words, holds, leads_to) in [
+                (format!("`{id}` is reached"), true, reached),
+                (format!("`{id}` is skipped"), false, skipped),
+            ] {
+                turns.push(Turn {
+                    words,
+                    wanted: with(vec![(one.clone(), Target::Holds(holds))]),
+                    leads_to: Some(leads_to),
+                    rounds: None,
+                });
+            }
             inner_needs.push((one, Target::Holds(true)));
         }
         match &step.verb {

@@ -106,11 +106,7 @@ impl Witness {
             .decode_journal_entry(&row.entry)
             .map_err(|error| format!("S-6: a journal row cannot be read: {error}"))?;
         let key = row.saga_key.clone();
-        let hash: String = entry
-            .hash
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash = hex(&entry.hash);
         let seq = row.saga_seq.unsigned_abs();
         let (before, mut entries, mut bodies) = match self.sagas.remove(&key) {
             Some(known) => (Some(known.saga), known.entries, known.bodies),
@@ -248,4 +244,13 @@ impl Witness {
 /// The name of the definition of a saga.
 pub(super) fn definition_of(key: &str) -> &str {
     key.split('/').next().unwrap_or(key)
+}
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    let digit = |n: u8| char::from(if n < 10 { b'0' + n } else { b'a' + n - 10 });
+    let digits = bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    digits.collect()
 }

@@ -36,6 +36,12 @@ pub(super) struct Said {
     pub(super) wait_ms: i64,
 }
 
+impl Said {
+    fn is_answer(&self) -> bool {
+        self.reply.outcome != ReplyOutcome::Heartbeat
+    }
+}
+
 /// What comes of a command.
 #[derive(Debug, Default)]
 pub(super) struct Work {
@@ -190,8 +196,11 @@ impl Workers {
         };
         let mut work = Work::default();
         match answering {
-            Some(Answering::Unanswered { .. }) => {}
-            Some(Answering::Crash) if served == 1 => work.again_ms = Some(AGAIN_MS),
+            Some(Answering::Unanswered { .. }) => work.said = beats(command, &reply, 1),
+            Some(Answering::Crash) if served == 1 => {
+                work.said = beats(command, &reply, 1);
+                work.again_ms = Some(AGAIN_MS);
+            }
             Some(Answering::Twice) => {
                 work.said.push(said(&reply, 0));
                 work.said.push(said(&reply, 5));
@@ -202,6 +211,7 @@ impl Workers {
                     Some(wait_ms) => i64::try_from(*wait_ms).unwrap_or(i64::MAX),
                     None => rest_ms.saturating_add(1),
                 };
+                work.said = beats(command, &reply, wait_ms);
                 work.said.push(said(&reply, wait_ms));
             }
             Some(Answering::AfterUndo) if command.direction == Direction::Do => {
@@ -218,7 +228,8 @@ impl Workers {
             )
             | None => work.said.push(said(&reply, 0)),
         }
-        if command.direction == Direction::Undo && !work.said.is_empty() {
+        let is_answered = work.said.iter().any(Said::is_answer);
+        if command.direction == Direction::Undo && is_answered {
             let done_key = command.done_key.as_deref().unwrap_or_default();
             work.said.extend(self.held.remove(done_key));
         }
@@ -238,6 +249,30 @@ impl Workers {
         };
         (of(Direction::Do), of(Direction::Undo))
     }
+}
+
+/// The heartbeats of a worker that is at it for so long, where they are asked for.
+fn beats(command: &Command, reply: &Reply, for_ms: i64) -> Vec<Said> {
+    /// A worker that is at it for longer is taken for dead.
+    const BEATS_MAX: i64 = 100;
+    let Some(every_ms) = command.heartbeat_ms else {
+        return Vec::new();
+    };
+    let every_ms = (every_ms / 2).max(1);
+    let count = (for_ms / every_ms + 1).min(BEATS_MAX);
+    let beat = Reply {
+        outcome: ReplyOutcome::Heartbeat,
+        output: None,
+        code: None,
+        reason: None,
+        ..reply.clone()
+    };
+    let beats = (0..count).map(|n| Said {
+        reply: beat.clone(),
+        partition: command.reply_partition,
+        wait_ms: n * every_ms,
+    });
+    beats.filter(|said| said.wait_ms < for_ms).collect()
 }
 
 #[cfg(test)]
@@ -335,6 +370,19 @@ mod tests {
         let directions: Vec<_> = work.said.iter().map(|s| s.reply.direction).collect();
         assert_eq!(directions, [Direction::Undo, Direction::Do]);
         assert_eq!(workers.times("order/1/charge/do"), (1, 1));
+    }
+
+    #[test]
+    fn a_late_worker_says_that_it_is_at_it_where_that_is_asked_for() {
+        let mut workers = Workers::new(10);
+        let command = Command {
+            heartbeat_ms: Some(2_000),
+            ..command(Direction::Do)
+        };
+        let work = workers.take(&command, Some(&Answering::Late(Some(2_500))), None, 0);
+        let beat = |wait_ms| (ReplyOutcome::Heartbeat, wait_ms);
+        let answer = (ReplyOutcome::Done, 2_500);
+        assert_eq!(outcomes(&work), [beat(0), beat(1_000), beat(2_000), answer]);
     }
 
     #[test]

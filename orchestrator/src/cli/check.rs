@@ -86,7 +86,7 @@ impl Text {
 }
 
 fn is_good(checked: &Checked, deny_warnings: bool) -> bool {
-    checked.definition.is_some() && !(deny_warnings && !checked.diagnostics.is_empty())
+    checked.definition.is_some() && (!deny_warnings || checked.diagnostics.is_empty())
 }
 
 fn told(name: &str, checked: &Checked, deny_warnings: bool) -> Vec<String> {

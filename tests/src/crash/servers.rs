@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use backstitch_broker::{Admin, KafkaConfig, TopicPartition};
+use backstitch_orchestrator::store::{JournalKind, PostgresStore, Store};
 use backstitch_schemas::wire::Topics;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
@@ -17,6 +18,9 @@ use super::needs::Needs;
 
 /// How long a killed server stays away.
 const OUTAGE: Duration = Duration::from_secs(2);
+
+/// Journal rows read at once.
+const PAGE_ROWS: u32 = 5_000;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,24 +175,29 @@ impl Database {
             .collect()
     }
 
-    /// Every transition in the journal, shard by shard.
+    /// Every transition in the journal, shard by shard. Read by way of the store, which alone knows how entries rest.
     pub(super) async fn journal(&self) -> Result<Vec<Row>, CrashError> {
-        let mut connection = self.connect().await?;
-        let rows = sqlx::query(
-            "SELECT saga_key, saga_seq, entry FROM journal WHERE kind = 0 ORDER BY shard, seq",
-        )
-        .fetch_all(&mut connection)
-        .await?;
-        connection.close().await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Row {
-                    saga: row.try_get(0)?,
-                    saga_seq: row.try_get(1)?,
-                    entry: row.try_get(2)?,
-                })
-            })
-            .collect()
+        let store = PostgresStore::open(&self.url()).await?;
+        let mut transitions = Vec::new();
+        for shard in store.shards(&[]).await? {
+            let mut last = 0;
+            loop {
+                let rows = store.journal_of_shard(shard.id, last, PAGE_ROWS).await?;
+                let Some(end) = rows.last() else {
+                    break;
+                };
+                last = end.seq;
+                let of_sagas = rows
+                    .into_iter()
+                    .filter(|row| row.kind == JournalKind::Transition);
+                transitions.extend(of_sagas.map(|row| Row {
+                    saga: row.saga_key,
+                    saga_seq: row.saga_seq,
+                    entry: row.entry,
+                }));
+            }
+        }
+        Ok(transitions)
     }
 
     async fn number(&self, query: &'static str) -> Result<i64, CrashError> {

@@ -9,6 +9,7 @@
 //! | `node.rs` | YAML as a tree that knows where everything stands |
 //! | `read/` | from that tree to the structure |
 //! | `keys/` | the keys of the language |
+//! | `editor.rs` | the language as a JSON Schema |
 //! | `files.rs` | the files that a definition names |
 //! | `ids.rs` | the ids of steps for which none is written |
 //! | `words.rs` | names and durations, as they are written |
@@ -23,6 +24,7 @@ mod blocks;
 mod check;
 mod codes;
 mod diagnostic;
+mod editor;
 mod files;
 mod hash;
 mod ids;

@@ -62,6 +62,16 @@ pub(super) fn written_range((min, max): (u64, u64)) -> String {
 pub(super) const DURATION_HELP: &str =
     "write a number and one of ms, s, m, h, d: `200ms`, `5s`, `10m`, `2h`, `3d`";
 
+/// What a step of a verb is called.
+pub(super) fn a_step(verb: &str) -> String {
+    let article = if verb.starts_with(['a', 'e']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} `{verb}` step")
+}
+
 /// Why a name of a saga or activity is refused.
 pub(super) fn refuse_kebab(name: &str) -> Option<String> {
     refuse_name(name, '-', "kebab-case", "charge-payment")

@@ -4,6 +4,7 @@ use super::faults::Faults;
 use crate::definition::model::{
     Approve, Choose, Do, Each, Fail, OnFailure, Parallel, Repeat, Run, Sleep, Step, Verb, Wait,
 };
+use crate::definition::words::a_step;
 use crate::expression::Expression;
 
 /// A step of one verb.
@@ -187,7 +188,7 @@ impl<V> StepOf<V> {
     fn any(self, wrap: fn(V) -> Verb) -> AnyStep {
         let verb = wrap(self.verb);
         let name = if self.id.is_empty() {
-            format!("a `{}` step", verb.name())
+            a_step(verb.name())
         } else {
             format!("the step `{}`", self.id)
         };

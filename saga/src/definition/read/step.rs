@@ -8,7 +8,7 @@ use crate::definition::limits::STEPS_NESTED_MAX;
 use crate::definition::model::{OnFailure, Step, Verb};
 use crate::definition::node::{Node, Yaml};
 use crate::definition::place::{place_of_block, place_of_step};
-use crate::definition::words::nearest;
+use crate::definition::words::{a_step, nearest};
 
 impl Reader<'_> {
     /// A list of steps, which stands under a key. They have no ids yet where none are written.
@@ -240,16 +240,6 @@ impl Reader<'_> {
         );
         Some(OnFailure::TurnBack)
     }
-}
-
-/// What a step of a verb is called.
-fn a_step(verb: &str) -> String {
-    let article = if verb.starts_with(['a', 'e']) {
-        "an"
-    } else {
-        "a"
-    };
-    format!("{article} `{verb}` step")
 }
 
 /// What may have been meant by a step without a verb.

@@ -104,43 +104,8 @@ fn the_hash_is_of_the_structure_and_not_of_the_text() {
 
 const PINNED: &str = "c6b9a5c122e3ce0b68d7168c967688fa94d202b5510b46dadd7c167d3af13473";
 
-const VERBS: &str = "saga: s
-activities: { a: { errors: [e1] } }
-steps:
-  - parallel:
-      one: [{ do: a, undo: yes, timeout: { start: 1s, reply: 2s, heartbeat: 3s, total: 4s } }]
-      two: [{ do: b, undo: yes }]
-    need: any
-  - choose:
-      - { when: event.a, steps: [{ sleep: 5s }] }
-      - { when: event.b, steps: [] }
-      - else: [{ sleep: { until: event.at } }]
-  - each: line
-    over: event.lines
-    at_once: 2
-    most: 20
-    steps: [{ do: c, undo: yes }]
-    collect: =line
-  - repeat: [{ do: d, undo: yes }]
-    until: event.until
-    most: 30
-    pause: 6s
-  - wait: w
-    topic: t
-    key: message.k
-    match: event.m
-    accept: message.a
-    early: 7s
-    within: 8s
-    on_timeout: ignore
-  - { run: r, key: event.rk, with: { rw: 1 } }
-  - { approve: p, by: [r1, r2], show: { sh: 1 }, within: 9s, on_timeout: park, on_refused: [{ fail: nope }] }
-  - set: { v: 1 }
-  - { do: e, undo: yes, on_failure: [{ fail: code, reason: because }] }
-  - choose:
-      - { when: event.z, steps: [end: { out: 1 }] }
-      - else: []
-";
+/// Every verb, and every key of each.
+const VERBS: &str = include_str!("every_verb.yaml");
 
 #[test]
 fn the_hash_is_of_all_verbs_and_all_that_is_in_them() {

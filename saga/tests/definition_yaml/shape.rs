@@ -96,9 +96,9 @@ fn fits(rule: &str, wanted: &Value, value: &Value) -> bool {
     let items = value.as_array().map(Vec::len);
     let fields = value.as_object().map(serde_json::Map::len);
     match rule {
-        "type" => match wanted {
-            Value::Array(kinds) => kinds.iter().any(|kind| is(kind, value)),
-            kind => is(kind, value),
+        "type" => match wanted.as_array() {
+            Some(kinds) => kinds.iter().any(|kind| is(kind, value)),
+            None => is(wanted, value),
         },
         "enum" => wanted.as_array().unwrap().contains(value),
         "pattern" => value

@@ -62,6 +62,14 @@ impl Diagnostic {
         self
     }
 
+    /// As of a definition that was not read from a text.
+    pub(super) fn without_place(mut self) -> Self {
+        self.file = None;
+        (self.line, self.column, self.length) = (0, 0, 1);
+        self.snippet.clear();
+        self
+    }
+
     /// Whether the definition cannot be used.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

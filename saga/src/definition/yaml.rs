@@ -10,6 +10,7 @@ use super::model::Definition;
 use super::node::{Node, YamlError};
 use super::place::{Places, Span};
 use super::read::read;
+use crate::contract::Schema;
 
 impl Definition {
     /// Reads a definition from YAML, checks it and names it by its hash. Warnings are dropped.
@@ -73,22 +74,29 @@ impl Definition {
 
     /// Checks a definition that was not read from a text: the diagnostics have no lines.
     ///
-    /// Its hash becomes that of what it holds now, its source the YAML of that, and its files the
-    /// schemas in it.
+    /// Its source becomes the YAML of what it holds, its files the schemas in it, and all else what
+    /// these say when they are read: what is returned can be stored and read again.
     ///
     /// # Errors
     ///
-    /// The errors and the warnings; at least one error.
+    /// The errors and the warnings; at least one error. What YAML cannot hold, such as too many start
+    /// rules, is an error too.
     pub fn checked(mut self) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut found = Vec::new();
         check(&self, &Places::default(), &mut found);
         if found.iter().any(Diagnostic::is_error) {
             return Err(sorted(found, None));
         }
-        self.hash = hash(&self);
         self.source = self.to_yaml();
         self.files = self.schema_texts();
-        Ok((self, sorted(found, None)))
+        match Self::from_stored(&self.stored()) {
+            Ok(read) => Ok((read, sorted(found, None))),
+            Err(unwritable) => {
+                // Nobody has seen the text that has these lines.
+                found.extend(unwritable.into_iter().map(Diagnostic::without_place));
+                Err(sorted(found, None))
+            }
+        }
     }
 
     /// The texts of its schemas, by path.
@@ -101,10 +109,11 @@ impl Definition {
             .filter_map(|file| {
                 let schema = file.schema.as_ref()?;
                 // The text as it was written, if it is at hand.
-                let text = match self.files.get(&file.path) {
-                    Some(text) => text.clone(),
-                    None => schema.source().to_string(),
-                };
+                let text = self
+                    .files
+                    .get(&file.path)
+                    .filter(|text| Schema::parse(text).is_ok_and(|written| written == **schema));
+                let text = text.cloned().unwrap_or_else(|| schema.source().to_string());
                 Some((file.path.clone(), text))
             })
             .collect()

@@ -1,10 +1,13 @@
 //! What the builder refuses.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use backstitch_saga::Definition;
+use backstitch_saga::contract::Schema;
 use backstitch_saga::definition::builder::{
-    SagaDraft, act, by, case, choose, contract, each, limits, parallel, repeat, saga, set, sleep,
-    steps, take, wait,
+    SagaDraft, act, by, case, choose, contract, each, limits, on, parallel, repeat, saga, set,
+    sleep, steps, take, wait,
 };
 use serde_json::json;
 
@@ -134,4 +137,40 @@ fn what_is_built_is_checked() {
     assert_eq!(told[0].0, "BS0207");
     let told = refused(saga("s").step(act("a").id("").undo_nothing()));
     assert_eq!(told[0].0, "BS0201");
+}
+
+#[test]
+fn what_could_not_be_read_again_is_refused() {
+    let mut draft = saga("s").step(act("a").undo_nothing());
+    for n in 0..=100 {
+        draft = draft.start(on(format!("topic-{n}")).key("event.id"));
+    }
+    let told = refused(draft);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, "BS0102");
+    assert!(told[0].1.contains("101 start rules"), "{}", told[0].1);
+    let large = "x".repeat(60_000);
+    let mut draft = saga("s");
+    for n in 0..20 {
+        let step = act("a").id(format!("a{n}")).undo_nothing();
+        draft = draft.step(step.with(json!({ "text": large })));
+    }
+    assert_eq!(refused(draft)[0].0, "BS0102");
+}
+
+#[test]
+fn a_schema_that_was_changed_is_stored_as_it_is_now() {
+    let built = saga("s")
+        .input("a.avsc", "{ \"type\": \"string\" }")
+        .step(act("a").undo_nothing())
+        .build()
+        .unwrap();
+    assert_eq!(built.files["a.avsc"], "{ \"type\": \"string\" }");
+    let mut changed = built.clone();
+    let other = Schema::parse("\"long\"").unwrap();
+    changed.input.as_mut().unwrap().schema = Some(Arc::new(other));
+    let (changed, _) = changed.checked().unwrap();
+    assert_eq!(changed.files["a.avsc"], "\"long\"");
+    assert_ne!(changed.hash, built.hash);
+    assert_eq!(Definition::from_stored(&changed.stored()).unwrap(), changed);
 }

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod engine;
+pub mod graph;
 pub mod rehearsal;
 pub mod store;
 pub mod telemetry;

@@ -185,6 +185,14 @@ pub(crate) enum Command {
     ///
     /// Example: backstitch explain BS0207
     Explain(ExplainArgs),
+    /// Draw a definition: what is done from left to right, what undoes it below
+    ///
+    /// Text is for a terminal, SVG for documents (light and dark), Mermaid for pages that draw it themselves.
+    ///
+    /// Example: backstitch graph definitions/order.yaml
+    ///
+    /// Example: backstitch graph definitions/order.yaml --out order.svg
+    Graph(GraphArgs),
     /// Walk a definition in simulated time: every step, every way it can end, every branch
     ///
     /// Runs the real core and engine over a store and a broker in memory. Steps are done, refused, fail, stay silent,
@@ -579,6 +587,36 @@ pub(crate) struct ExplainArgs {
     /// E.g. BS0207; all codes are listed without it
     #[arg(value_name = "CODE")]
     pub(crate) code: Option<String>,
+}
+
+/// Of `graph`.
+#[derive(Debug, Args)]
+pub(crate) struct GraphArgs {
+    /// A definition
+    pub(crate) file: PathBuf,
+    /// What to draw it as. Default: what the ending of --out says (.svg, .mmd), else text
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<GraphFormat>,
+    /// Write it to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Text: in ASCII alone
+    #[arg(long)]
+    pub(crate) ascii: bool,
+    /// Text: go on in the next row rather than be wider, where that is possible
+    #[arg(long, default_value_t = 100, value_name = "COLUMNS", value_parser = clap::value_parser!(i32).range(40..=10_000))]
+    pub(crate) width: i32,
+}
+
+/// What a definition is drawn as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// For a terminal
+    Text,
+    /// A picture that stands by itself
+    Svg,
+    /// A flowchart in Mermaid's language
+    Mermaid,
 }
 
 /// Of `test`.

@@ -25,6 +25,7 @@ mod decide;
 mod demo;
 mod error;
 mod explain;
+mod graph;
 mod list;
 mod new;
 mod patience;

@@ -10,8 +10,8 @@ use super::args::{Cli, Command, ConfigCommand, DeadLettersCommand, Global, Topic
 use super::context::Context;
 use super::error::{CliError, Exit};
 use super::{
-    act, bench, check, config, dead_letters, decide, demo, explain, list, new, publish, serve, show, start, test,
-    topics, worker,
+    act, bench, check, config, dead_letters, decide, demo, explain, graph, list, new, publish,
+    serve, show, start, test, topics, worker,
 };
 use crate::config::{Loaded, Origin, Sources, load};
 use crate::telemetry;
@@ -96,6 +96,7 @@ fn dispatch(
         }
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Graph(args) => graph::graph(&args),
         Command::Test(args) => test::test(&args),
         Command::New(args) => new::new(&args),
         Command::Config(ConfigCommand::Show) => Ok(config::show(&loaded)),

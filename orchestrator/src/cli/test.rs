@@ -110,7 +110,8 @@ fn source_of(path: &Path) -> Result<String, CliError> {
     })
 }
 
-fn read(path: &Path) -> Result<Definition, CliError> {
+/// Reads a definition, with the files that it names from beside it.
+pub(super) fn read(path: &Path) -> Result<Definition, CliError> {
     let name = path.display().to_string();
     let source = source_of(path)?;
     Definition::from_yaml_with(&name, &source, &Beside(path)).map_err(|found| {

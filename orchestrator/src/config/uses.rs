@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use backstitch_broker::KafkaConfig;
 use backstitch_broker::embedded::EmbeddedConfig;
+use backstitch_saga::definition::Files;
 use backstitch_saga::{Definition, Diagnostic};
 use backstitch_schemas::wire::Topics;
 use backstitch_schemas::{
@@ -148,7 +149,8 @@ impl Config {
         let mut definitions: Vec<Definition> = Vec::new();
         for path in &self.definitions.files {
             let source = read(path)?;
-            let definition = Definition::from_yaml_named(&path.display().to_string(), &source)
+            let name = path.display().to_string();
+            let definition = Definition::from_yaml_with(&name, &source, &Beside(path))
                 .map_err(|diagnostics| Unusable::Definition { diagnostics })?;
             if definitions
                 .iter()
@@ -248,6 +250,16 @@ fn make_folder(path: &Path) -> Result<(), Unusable> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// The files that a definition names lie beside it.
+struct Beside<'p>(&'p Path);
+
+impl Files for Beside<'_> {
+    fn read(&self, path: &str) -> Result<String, String> {
+        let folder = self.0.parent().unwrap_or_else(|| Path::new("."));
+        std::fs::read_to_string(folder.join(path)).map_err(|error| error.to_string())
+    }
 }
 
 fn read(path: &Path) -> Result<String, Unusable> {

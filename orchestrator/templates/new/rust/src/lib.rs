@@ -31,9 +31,9 @@ pub struct Line {
 /// # Errors
 ///
 /// The answer, where nothing is to be written: *refused*, since nothing changed and asking again would not help.
-pub fn decide(work: &Work) -> Result<Line, Answer> {
-    let request = work.input.get("id").and_then(Value::as_str);
-    let amount = work.input.get("amount").and_then(Value::as_i64);
+pub fn decide(direction: Direction, input: &Value) -> Result<Line, Answer> {
+    let request = input.get("id").and_then(Value::as_str);
+    let amount = input.get("amount").and_then(Value::as_i64);
     let (Some(request), Some(amount)) = (request, amount) else {
         return Err(Answer::refused("bad_input", "an id and an amount are needed"));
     };
@@ -42,7 +42,7 @@ pub fn decide(work: &Work) -> Result<Line, Answer> {
     }
     Ok(Line {
         request: request.to_owned(),
-        amount: match work.direction {
+        amount: match direction {
             Direction::Do => amount,
             Direction::Undo => -amount,
         },
@@ -55,7 +55,7 @@ pub struct Reservations;
 
 impl Local for Reservations {
     async fn handle(&self, work: &Work, tx: &mut Tx<'_>) -> Answer {
-        let line = match decide(work) {
+        let line = match decide(work.direction, &work.input) {
             Ok(line) => line,
             Err(answer) => return answer,
         };
@@ -75,41 +75,23 @@ impl Local for Reservations {
 mod tests {
     use super::*;
 
-    fn work(direction: Direction, input: Value) -> Work {
-        Work {
-            saga: "{{name}}/4711".to_owned(),
-            definition: "{{name}}".to_owned(),
-            step: "{{step}}".to_owned(),
-            activity: ACTIVITY.to_owned(),
-            direction,
-            attempt: 1,
-            key: format!("{{name}}/4711/{{step}}/{}", direction.as_str()),
-            done_key: None,
-            input,
-            output: None,
-            sent_at_ms: 0,
-            deadline_ms: 5_000,
-            traceparent: None,
-        }
-    }
-
     #[test]
     fn what_is_undone_leaves_the_book_in_balance() {
         let input = json!({ "id": "4711", "amount": 12 });
-        let done = decide(&work(Direction::Do, input.clone())).unwrap();
-        let undone = decide(&work(Direction::Undo, input)).unwrap();
+        let done = decide(Direction::Do, &input).unwrap();
+        let undone = decide(Direction::Undo, &input).unwrap();
         assert_eq!(done.amount + undone.amount, 0);
     }
 
     #[test]
     fn nothing_is_written_for_a_request_without_an_amount() {
-        let refused = decide(&work(Direction::Do, json!({ "id": "4711" })));
+        let refused = decide(Direction::Do, &json!({ "id": "4711" }));
         assert!(matches!(refused, Err(Answer::Refused { code, .. }) if code == "bad_input"));
     }
 
     #[test]
     fn there_is_nothing_to_reserve_of_nothing() {
-        let refused = decide(&work(Direction::Do, json!({ "id": "4711", "amount": 0 })));
+        let refused = decide(Direction::Do, &json!({ "id": "4711", "amount": 0 }));
         assert!(matches!(refused, Err(Answer::Refused { code, .. }) if code == "nothing_to_reserve"));
     }
 }

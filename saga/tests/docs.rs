@@ -258,7 +258,11 @@ fn expressions_give_what_the_page_says() {
         match gives.strip_prefix("error: ") {
             None => {
                 let expected: Value = serde_json::from_str(code(gives)).unwrap();
-                assert_eq!(given.map_err(|error| error.to_string()), Ok(expected), "{source}");
+                assert_eq!(
+                    given.map_err(|error| error.to_string()),
+                    Ok(expected),
+                    "{source}"
+                );
             }
             Some(reason) => {
                 let error = given.expect_err(source).to_string();

@@ -1,5 +1,7 @@
 //! The JSON Schema of the language.
 
+use std::path::Path;
+
 use backstitch_saga::definition::Definition;
 use serde_json::{Value, json};
 
@@ -41,6 +43,34 @@ fn each_example_fits_as_it_is_written_and_in_canonical_form() {
             assert!(wrong.is_empty(), "{yaml}\n{wrong:#?}");
         }
     }
+}
+
+#[test]
+fn the_worked_definitions_fit() {
+    let schema = Definition::editor_schema();
+    let mut fitting = 0;
+    let mut folders = vec![
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/definitions"),
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../orchestrator/definitions"),
+    ];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".yaml")
+                && !name.ends_with(".test.yaml")
+                && name != "activities.yaml"
+            {
+                let yaml = std::fs::read_to_string(&path).unwrap();
+                let wrong = misfits(&schema, &seen(&yaml));
+                assert!(wrong.is_empty(), "{}\n{wrong:#?}", path.display());
+                fitting += 1;
+            }
+        }
+    }
+    assert!(fitting >= 6, "{fitting}");
 }
 
 #[test]

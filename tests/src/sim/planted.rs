@@ -188,6 +188,7 @@ impl World {
             reply_partition: shard.0,
             sent_at_ms: self.now,
             deadline_ms: command.due_ms,
+            heartbeat_ms: command.heartbeat_ms.and_then(|ms| i64::try_from(ms).ok()),
             saga: command.saga,
         };
         let payload = self.codec.encode_command(&record).unwrap_or_default();

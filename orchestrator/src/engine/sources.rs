@@ -13,7 +13,7 @@ use super::Book;
 use super::machine::Input;
 use super::matching::Matcher;
 use super::turning::Event;
-use crate::store::Store;
+use crate::store::{DefinitionRow, Store};
 
 /// How often the store is asked for definitions that are not known here. 5 s: so long after a new
 /// version was first started somewhere, an event for a wait of its own may still be passed over.
@@ -95,31 +95,7 @@ pub(super) async fn keep_fresh(
                 continue;
             }
         };
-        let mut learned = Vec::new();
-        for row in rows {
-            if book.pinned(&row.hash).is_some() || unreadable.contains(&row.hash) {
-                continue;
-            }
-            match Definition::from_stored(&row.source) {
-                Ok(definition) => {
-                    tracing::info!(
-                        definition = row.name,
-                        hash = row.hash,
-                        "another orchestrator brought a definition"
-                    );
-                    book.add(definition.clone());
-                    learned.push(definition);
-                }
-                Err(_) => {
-                    tracing::error!(
-                        hash = row.hash,
-                        definition = row.name,
-                        "a stored definition cannot be read by this version"
-                    );
-                    unreadable.insert(row.hash);
-                }
-            }
-        }
+        let learned = learn(rows, &mut book, &mut unreadable);
         if learned.is_empty() {
             continue;
         }
@@ -127,5 +103,99 @@ pub(super) async fn keep_fresh(
         if events.send(Event::Input(Input::Learned(learned))).is_err() {
             return;
         }
+    }
+}
+
+/// Adds what a book lacks; returns it. What cannot be read is told of once.
+fn learn(
+    rows: Vec<DefinitionRow>,
+    book: &mut Book,
+    unreadable: &mut HashSet<String>,
+) -> Vec<Definition> {
+    let mut learned = Vec::new();
+    for row in rows {
+        if book.pinned(&row.hash).is_some() || unreadable.contains(&row.hash) {
+            continue;
+        }
+        match Definition::from_stored(&row.source) {
+            Ok(definition) => {
+                tracing::info!(
+                    definition = row.name,
+                    hash = row.hash,
+                    "another orchestrator brought a definition"
+                );
+                book.add(definition.clone());
+                learned.push(definition);
+            }
+            Err(_) => {
+                tracing::error!(
+                    hash = row.hash,
+                    definition = row.name,
+                    "a stored definition cannot be read by this version"
+                );
+                unreadable.insert(row.hash);
+            }
+        }
+    }
+    learned
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn row(yaml: &str) -> DefinitionRow {
+        let definition = Definition::from_yaml(yaml).unwrap();
+        DefinitionRow {
+            hash: definition.hash.clone(),
+            name: definition.name.clone(),
+            source: definition.stored(),
+            first_seen_at_ms: 1,
+        }
+    }
+
+    fn waits(topic: &str) -> DefinitionRow {
+        row(&format!(
+            "saga: greet\nsteps:\n  - wait: answered\n    topic: {topic}\n    key: message.who\n"
+        ))
+    }
+
+    #[test]
+    fn what_another_orchestrator_brought_is_learned_once() {
+        let (mut book, mut unreadable) = (Book::default(), HashSet::new());
+        let rows = || {
+            let mut garbled = waits("never");
+            garbled.source = "saga: [".to_owned();
+            vec![waits("answers"), garbled]
+        };
+        let learned = learn(rows(), &mut book, &mut unreadable);
+        assert_eq!(learned.len(), 1);
+        assert_eq!(book.all().count(), 1);
+        assert!(learn(rows(), &mut book, &mut unreadable).is_empty());
+        assert_eq!(unreadable.len(), 1);
+    }
+
+    #[test]
+    fn whoever_reads_is_told_when_the_topics_change_and_only_then() {
+        let (mut book, mut unreadable) = (Book::default(), HashSet::new());
+        let schemas = EventSchemas::new();
+        let sources = Sources::new(matcher_of(&book, &schemas));
+        let (ended, has_ended) = channel();
+        assert!(sources.read_by(ended.clone()).is_empty());
+
+        learn(vec![waits("answers")], &mut book, &mut unreadable);
+        sources.replace(matcher_of(&book, &schemas));
+        let reason = has_ended.try_recv().unwrap();
+        assert!(reason.contains("answers"), "{reason}");
+        assert_eq!(sources.read_by(ended), ["answers"]);
+
+        let same_topic =
+            row("saga: ask\nsteps:\n  - wait: heard\n    topic: answers\n    key: message.who\n");
+        learn(vec![same_topic], &mut book, &mut unreadable);
+        sources.replace(matcher_of(&book, &schemas));
+        assert!(has_ended.try_recv().is_err());
+        assert_eq!(sources.matcher().topics(), ["answers"]);
     }
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use backstitch_broker::OutgoingRecord;
 use backstitch_orchestrator::store::{CommitPlan, JournalKind, JournalRow, ShardCommit, ShardId};
-use backstitch_saga::core::Body;
+use backstitch_saga::core::{Body, NoteBody};
 use backstitch_saga::{Direction, Entry, Saga};
-use backstitch_schemas::DeadLetter;
+use backstitch_schemas::{DeadLetter, InboxMessage};
 
 use super::broker::Stored;
 use super::faults::Bug;
@@ -28,6 +28,8 @@ pub(super) struct Judge {
     pub(super) folded: BTreeMap<String, (Saga, Vec<Body>)>,
     /// Commands that a committed journal row asks for.
     asked: BTreeSet<Attempt>,
+    /// What committed journal rows say to other sagas and mailboxes: to whom, and what.
+    said: BTreeSet<(String, String)>,
     /// Committed transitions, by saga and number.
     pub(super) entries: BTreeMap<(String, i64), Vec<u8>>,
     /// Committed dead letters, by partition and offset.
@@ -112,6 +114,11 @@ impl World {
         let saga = Saga::fold(saga, &key, number, entry.at_ms, &entry.body, &hash)
             .map_err(|error| format!("S-6: {error}"))?;
         let body = Entry::read_body(&entry.body).map_err(|error| error.to_string())?;
+        for note in Entry::notes(&key, entry.at_ms, &body) {
+            self.judge
+                .said
+                .insert((note.to.clone(), what_is_said(&note.body)));
+        }
         for command in Entry::commands(&key, &body) {
             let is_undo = command.direction == Direction::Undo;
             let attempt = (key.clone(), command.occurrence, is_undo, command.attempt);
@@ -175,7 +182,14 @@ impl World {
             let is_of = |letter: &DeadLetter| {
                 letter.key == record.key && letter.value.as_deref() == Some(payload)
             };
-            self.judge.forwards.values().any(is_of)
+            let key = record.key.as_deref().unwrap_or_default();
+            let key = String::from_utf8_lossy(key).into_owned();
+            let message = self.codec.decode_inbox(payload);
+            let is_said = message
+                .ok()
+                .and_then(|message| what_says(&message))
+                .is_some_and(|what| self.judge.said.contains(&(key, what)));
+            is_said || self.judge.forwards.values().any(is_of)
         } else {
             self.codec.decode_command(payload).is_ok_and(|command| {
                 let is_undo = command.direction == backstitch_schemas::Direction::Undo;
@@ -193,5 +207,47 @@ impl World {
                 of.process
             ));
         }
+    }
+}
+
+/// What names a note among all that are said to the same saga or mailbox.
+fn what_is_said(body: &NoteBody) -> String {
+    match body {
+        NoteBody::Start { start, .. } => {
+            let parent = start.parent.as_ref();
+            format!("start {:?}", parent.map(|parent| &parent.key))
+        }
+        NoteBody::Reply(reply) => format!("reply {:?}", reply.key),
+        NoteBody::Event(event) => {
+            let source = &event.source;
+            let at = (&source.topic, source.partition, source.offset);
+            format!("event {at:?} {:?}", event.occurrence)
+        }
+        NoteBody::Want(want) => {
+            format!("want {:?}", (&want.saga, &want.occurrence, want.cancel))
+        }
+        NoteBody::Undo(undo) => format!("undo {:?}", undo.key),
+    }
+}
+
+/// The same of a record; what sagas never say has no name.
+fn what_says(message: &InboxMessage) -> Option<String> {
+    match message {
+        InboxMessage::Start(start) => {
+            let parent = start.parent.as_ref();
+            Some(format!("start {:?}", parent.map(|p| &p.idempotency_key)))
+        }
+        InboxMessage::Reply(reply) => Some(format!("reply {:?}", reply.idempotency_key)),
+        InboxMessage::Event(event) => {
+            let source = &event.source;
+            let at = (&source.topic, source.partition, source.offset);
+            Some(format!("event {at:?} {:?}", event.step))
+        }
+        InboxMessage::Want(want) => Some(format!(
+            "want {:?}",
+            (&want.waiter, &want.step, want.cancel)
+        )),
+        InboxMessage::Undo(undo) => Some(format!("undo {:?}", undo.idempotency_key)),
+        InboxMessage::Act(_) | InboxMessage::Decision(_) => None,
     }
 }

@@ -6,7 +6,7 @@ use super::advance::{Ignored, Turn};
 use super::change::Change;
 use super::ledger::{Failure, FailureKind, LineKind, LineStatus};
 use super::message::{Act, ActKind, Decision};
-use super::state::{Course, Status, TurnedBackBy};
+use super::state::{Course, ParkedBy, Status, TurnedBackBy};
 use crate::definition::Verb;
 use crate::payload::Payload;
 
@@ -45,8 +45,11 @@ impl Turn<'_> {
                 // A late answer may have settled it. Taken off the ledger all the same, a step
                 // that is done would never be undone.
                 match (self.saga.lines[index].status, self.saga.course) {
-                    (LineStatus::Done, Course::Forward)
-                    | (LineStatus::Undone | LineStatus::Waived, _) => {
+                    // Unless it is to be undone, and what its undo is given cannot be evaluated.
+                    (LineStatus::Done, Course::Forward) if !self.is_parked_by_expression() => {
+                        return Err(Ignored::NotApplicable);
+                    }
+                    (LineStatus::Undone | LineStatus::Waived, _) => {
                         return Err(Ignored::NotApplicable);
                     }
                     (
@@ -87,6 +90,11 @@ impl Turn<'_> {
         Ok(())
     }
 
+    fn is_parked_by_expression(&self) -> bool {
+        let parked = self.saga.parked.as_ref();
+        parked.is_some_and(|parked| parked.by == ParkedBy::Expression)
+    }
+
     /// The line of a parked saga that an act names.
     fn parked_line(&self, act: &Act) -> Result<usize, Ignored> {
         let parked = self.saga.parked.as_ref().ok_or(Ignored::NotApplicable)?;
@@ -117,6 +125,8 @@ impl Turn<'_> {
         let may_do = self.may_ask_again(index);
         match self.saga.lines[index].status {
             LineStatus::Stuck => self.ask_again(index, true),
+            // A child that was stopped is not run again beside what it has left.
+            LineStatus::Ambiguous if self.saga.lines[index].kind == LineKind::Run => {}
             LineStatus::Ambiguous if may_do => self.ask_again(index, true),
             LineStatus::Refused if may_do => self.ask_anew(index),
             LineStatus::Ambiguous
@@ -179,6 +189,7 @@ impl Turn<'_> {
         let lines = self.saga.lines.iter().enumerate();
         let mut open = lines.filter(|(index, line)| {
             line.kind == LineKind::Approve
+                && self.saga.course == Course::Forward
                 && (line.status == LineStatus::InFlight || self.is_late(*index))
                 && decision
                     .occurrence
@@ -207,11 +218,20 @@ impl Turn<'_> {
         let Some(parked) = &self.saga.parked else {
             return;
         };
-        let index = self.saga.line_index(occurrence);
-        let is_it = parked.at.as_deref() == Some(occurrence)
-            && matches!(parked.by, super::state::ParkedBy::Step | super::state::ParkedBy::Stuck);
-        let is_open = index.is_some_and(|index| self.would_park(index));
-        if is_it && !is_open && !self.is_stuck() {
+        let Some(at) = parked.at.as_deref() else {
+            return;
+        };
+        let Some(index) = self.saga.line_index(at) else {
+            return;
+        };
+        let is_settled = match (parked.by, self.saga.lines[index].status) {
+            (ParkedBy::Expression | ParkedBy::Deadline, _) => false,
+            // It may have been settled before, while something else was stuck.
+            (ParkedBy::Step, LineStatus::Done) => true,
+            (ParkedBy::Stuck, LineStatus::Undone | LineStatus::Waived) => true,
+            (ParkedBy::Step | ParkedBy::Stuck, _) => at == occurrence,
+        };
+        if is_settled && !self.would_park(index) && !self.is_stuck() {
             self.emit(Change::Unparked);
         }
     }

@@ -190,6 +190,10 @@ impl Turn<'_> {
             }
             None => return Err(Ignored::NotAwaited),
         };
+        // Set aside on the way back, it has not got to what is in flight: that is to be undone.
+        if awaited == Direction::Do && self.saga.course == Course::Back {
+            return Err(Ignored::NotAwaited);
+        }
         let key = self
             .saga
             .idempotency_key(&line.occurrence, awaited, line.undo_round);
@@ -255,7 +259,7 @@ impl Turn<'_> {
         let index = index.ok_or(Ignored::NotAwaited)?;
         let line = &self.saga.lines[index];
         let is_awaited = line.status == LineStatus::InFlight || self.is_late(index);
-        if line.kind != LineKind::Wait || !is_awaited {
+        if line.kind != LineKind::Wait || !is_awaited || self.saga.course == Course::Back {
             return Err(Ignored::NotAwaited);
         }
         self.emit(Change::Done {

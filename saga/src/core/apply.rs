@@ -6,7 +6,7 @@ use super::change::{Ask, Change, Request, Shape};
 use super::ledger::{Line, LineKind, LineStatus};
 use super::mailbox::MAILBOX_HASH;
 use super::message::Direction;
-use super::part::{Part};
+use super::part::Part;
 use super::state::{Course, Saga, Status};
 use crate::payload::Payload;
 

@@ -290,12 +290,35 @@ impl<'d> Turn<'d> {
 
     pub(super) fn stick(&mut self, occurrence: String, failure: Failure) {
         let words = describe(&failure);
-        let reason = format!("step `{occurrence}` cannot be undone: its undo was {words}");
         self.emit(Change::Stuck {
             occurrence: occurrence.clone(),
             failure,
         });
+        self.park_stuck(occurrence, &words);
+    }
+
+    fn park_stuck(&mut self, occurrence: String, words: &str) {
+        let reason = format!("step `{occurrence}` cannot be undone: its undo was {words}");
         self.park(ParkedBy::Stuck, Some(occurrence), reason);
+    }
+
+    /// Of several undos that are stuck a person may have seen to one only: once that is over, the
+    /// saga is set aside for the next.
+    pub(super) fn park_if_stuck(&mut self) {
+        if self.saga.parked.is_some() || self.saga.status.has_ended() {
+            return;
+        }
+        let mut lines = self.saga.lines.iter();
+        if lines.any(|line| line.status.awaits() == Some(Direction::Undo)) {
+            return;
+        }
+        let mut lines = self.saga.lines.iter();
+        let stuck = lines.find(|line| line.status == LineStatus::Stuck);
+        if let Some(line) = stuck {
+            let unknown = Failure::unanswered();
+            let words = describe(line.failure.as_ref().unwrap_or(&unknown));
+            self.park_stuck(line.occurrence.clone(), &words);
+        }
     }
 
     pub(super) fn park(&mut self, by: ParkedBy, at: Option<String>, reason: String) {
@@ -443,9 +466,8 @@ impl<'d> Turn<'d> {
         let mut occurrence = id.to_owned();
         for depth in (1..place.len()).step_by(2) {
             let around = self.saga.root.at(&place[..depth]);
-            let counts = around.is_some_and(|part| {
-                items_of(part).is_some() || part.runs_in_order()
-            });
+            let counts =
+                around.is_some_and(|part| items_of(part).is_some() || part.runs_in_order());
             if counts && !super::part::is_reaction(place[depth]) {
                 occurrence.push_str(&format!("[{}]", place[depth]));
             }

@@ -3,6 +3,7 @@
 use super::advance::Turn;
 use super::change::Change;
 use super::ledger::{Failure, LineKind, LineStatus};
+use super::message::Direction;
 use super::part::{Part, Place};
 use crate::definition::{Undo, Verb};
 
@@ -39,9 +40,10 @@ impl Turn<'_> {
             }
             Part::Parallel(branches) => self.back_side_by_side(branches, usize::MAX, place),
             Part::Each { parts, .. } => {
-                let at_once = match &self.step_of(place).verb {
-                    Verb::Each(each) => usize::from(each.at_once.max(1)),
-                    _ => usize::MAX,
+                let at_once = if let Verb::Each(each) = &self.step_of(place).verb {
+                    usize::from(each.at_once.max(1))
+                } else {
+                    usize::MAX
                 };
                 self.back_side_by_side(parts, at_once, place)
             }
@@ -72,7 +74,9 @@ impl Turn<'_> {
         let mut waiting = 0;
         for (n, part) in parts.iter().enumerate().rev() {
             if waiting == at_once {
-                break;
+                // Its turn comes later; until then it does not go on either.
+                self.halt(part);
+                continue;
             }
             if self.back_at(part, place, n) == Back::Waits {
                 waiting += 1;
@@ -82,6 +86,37 @@ impl Turn<'_> {
             Back::Undone
         } else {
             Back::Waits
+        }
+    }
+
+    /// Gives up what is in flight in a part that is to be undone later.
+    fn halt(&mut self, part: &Part) {
+        match part {
+            Part::Sequence { running, .. } => {
+                if let Some(running) = running {
+                    self.halt(running);
+                }
+            }
+            Part::Parallel(parts) | Part::Each { parts, .. } | Part::Repeat(parts) => {
+                for part in parts {
+                    self.halt(part);
+                }
+            }
+            Part::Choose { steps: part, .. }
+            | Part::Reversing { part, .. }
+            | Part::Recovering { steps: part, .. } => self.halt(part),
+            Part::Line(index) => {
+                let line = &self.saga.lines[*index];
+                if line.status.awaits() == Some(Direction::Do) {
+                    let occurrence = line.occurrence.clone();
+                    self.unwant(*index);
+                    self.emit(Change::Doubted {
+                        occurrence,
+                        failure: Failure::overtaken(),
+                    });
+                }
+            }
+            Part::Skipped | Part::Mailbox(_) => {}
         }
     }
 

@@ -205,7 +205,9 @@ impl Entry {
     /// What an entry says to other sagas and mailboxes, in order: the journal is the outbox.
     pub fn notes(saga: &str, at_ms: i64, body: &Body) -> Vec<Note> {
         let changes = body.changes.iter();
-        changes.filter_map(|change| change.note(saga, at_ms)).collect()
+        changes
+            .filter_map(|change| change.note(saga, at_ms))
+            .collect()
     }
 }
 

@@ -27,9 +27,7 @@ impl<'d> Turn<'d> {
                 Err(error) => return self.cannot_evaluate("key", step, &error),
             },
         };
-        let key = self
-            .saga
-            .idempotency_key(&ask.occurrence, Direction::Do, 1);
+        let key = self.saga.idempotency_key(&ask.occurrence, Direction::Do, 1);
         self.emit(Change::Asked(Box::new(Ask {
             target: Some(Saga::key_of(&run.saga, &business_key)),
             definition: Some(run.saga.clone()),
@@ -86,10 +84,9 @@ impl<'d> Turn<'d> {
                 ToldAnswer::Refused { code, reason }
             }
             (Status::Compensated, Some(_)) => ToldAnswer::Done(None),
-            (
-                Status::Completed | Status::Running | Status::Compensating | Status::Parked,
-                _,
-            ) => ToldAnswer::Done(output),
+            (Status::Completed | Status::Running | Status::Compensating | Status::Parked, _) => {
+                ToldAnswer::Done(output)
+            }
         };
         let direction = match asked_back {
             Some(_) => Direction::Undo,
@@ -114,7 +111,10 @@ impl<'d> Turn<'d> {
                     "" => failure.kind.name(),
                     code => code,
                 };
-                (code.to_owned(), format!("`{occurrence}`: {}", failure.reason))
+                (
+                    code.to_owned(),
+                    format!("`{occurrence}`: {}", failure.reason),
+                )
             }
             Some(TurnedBackBy::Cancel(act)) => {
                 ("cancelled".to_owned(), format!("{} cancelled it", act.by))
@@ -206,7 +206,13 @@ pub fn nothing_to_undo(undo: &ParentUndo, child: &str) -> Note {
     note_to(&undo.parent, child, Direction::Undo, key, answer)
 }
 
-fn note_to(parent: &Parent, child: &str, direction: Direction, key: String, answer: Answer) -> Note {
+fn note_to(
+    parent: &Parent,
+    child: &str,
+    direction: Direction,
+    key: String,
+    answer: Answer,
+) -> Note {
     Note {
         to: parent.saga.clone(),
         body: NoteBody::Reply(Reply {

@@ -48,7 +48,7 @@ impl<'d> Turn<'d> {
     /// What a failure of the step at a place leads to: it goes up until a step catches it.
     pub(super) fn fate(&self, place: &[u16], failure: &Failure) -> Fate {
         let (own, _) = self.step_of(place).reaction(failure);
-        if let Some(fate) = fate_of(own) {
+        if let Some(fate) = self.fate_at(place, own) {
             return fate;
         }
         for depth in (1..place.len()).step_by(2).rev() {
@@ -62,11 +62,44 @@ impl<'d> Turn<'d> {
             {
                 return Fate::Caught;
             }
-            if let Some(fate) = fate_of(&around.on_failure) {
+            if let Some(fate) = self.fate_at(&place[..depth], &around.on_failure) {
                 return fate;
             }
         }
         Fate::TurnBack
+    }
+
+    /// What the reaction of the step at a place makes of a failure; `None` where that goes up.
+    fn fate_at(&self, place: &[u16], reaction: &OnFailure) -> Option<Fate> {
+        match reaction {
+            OnFailure::TurnBack => None,
+            OnFailure::Park => Some(Fate::Park),
+            OnFailure::Ignore | OnFailure::Steps(_) if self.holds_pivot(place) => None,
+            OnFailure::Ignore | OnFailure::Steps(_) => Some(Fate::Caught),
+        }
+    }
+
+    /// Whether the step at a place is a pivot, or has one inside, that is done, or that may have
+    /// run and has no undo: it cannot be taken back, so that nothing but its answer ends the asking.
+    pub(super) fn holds_pivot(&self, place: &[u16]) -> bool {
+        let mut lines = self.saga.lines.iter().enumerate();
+        lines.any(|(index, line)| {
+            line.pivot
+                && line.place.starts_with(place)
+                && match line.status {
+                    LineStatus::Done | LineStatus::Waived => true,
+                    LineStatus::InFlight
+                    | LineStatus::Waiting
+                    | LineStatus::Ambiguous
+                    | LineStatus::Refused
+                    | LineStatus::Undoing
+                    | LineStatus::UndoWaiting
+                    | LineStatus::Undone
+                    | LineStatus::Stuck => {
+                        line.status.may_have_run() && *self.undo_of(index) == Undo::Absent
+                    }
+                }
+        })
     }
 
     fn fate_of_line(&self, index: usize) -> Fate {
@@ -93,13 +126,36 @@ impl<'d> Turn<'d> {
 
     /// Whether a line may be asked for again: nothing is done again that is not missed.
     pub(super) fn may_ask_again(&self, index: usize) -> bool {
-        self.saga.course == Course::Forward && self.fate_of_line(index) != Fate::Caught
+        self.saga.course == Course::Forward
+            && self.fate_of_line(index) != Fate::Caught
+            && !self.is_given_up(&self.saga.lines[index].place)
     }
 
     /// Whether a line is that of a step that runs now.
     fn is_running(&self, index: usize) -> bool {
         let place = &self.saga.lines[index].place;
-        self.is_entered(place) && self.saga.root.at(place) == Some(&Part::Line(index))
+        self.is_entered(place)
+            && self.saga.root.at(place) == Some(&Part::Line(index))
+            && !self.is_given_up(place)
+    }
+
+    /// Whether a place lies in what has failed and was caught: nothing goes on there.
+    fn is_given_up(&self, place: &[u16]) -> bool {
+        (1..=place.len()).any(|len| match self.saga.root.at(&place[..len]) {
+            Some(Part::Reversing { .. }) => true,
+            Some(Part::Recovering { block, .. }) => place.get(len) != Some(block),
+            Some(
+                Part::Sequence { .. }
+                | Part::Line(_)
+                | Part::Skipped
+                | Part::Parallel(_)
+                | Part::Choose { .. }
+                | Part::Each { .. }
+                | Part::Repeat(_)
+                | Part::Mailbox(_),
+            )
+            | None => false,
+        })
     }
 
     /// Whether the part at a place is the running one of its sequence.
@@ -156,14 +212,6 @@ impl<'d> Turn<'d> {
     pub(super) fn is_stuck(&self) -> bool {
         let mut lines = self.saga.lines.iter();
         lines.any(|line| line.status == LineStatus::Stuck)
-    }
-}
-
-fn fate_of(reaction: &OnFailure) -> Option<Fate> {
-    match reaction {
-        OnFailure::TurnBack => None,
-        OnFailure::Park => Some(Fate::Park),
-        OnFailure::Ignore | OnFailure::Steps(_) => Some(Fate::Caught),
     }
 }
 

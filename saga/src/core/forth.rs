@@ -30,6 +30,11 @@ pub(super) enum Forth {
 impl<'d> Turn<'d> {
     /// Goes on until the saga waits for someone, or has ended.
     pub(super) fn proceed(&mut self) {
+        self.go_on();
+        self.park_if_stuck();
+    }
+
+    fn go_on(&mut self) {
         if self.saga.parked.is_some()
             || self.saga.status.has_ended()
             || self.saga.mailbox().is_some()
@@ -198,18 +203,24 @@ impl<'d> Turn<'d> {
             Some(Part::Reversing { .. }) => return self.forth_reversing(step, place),
             Some(&Part::Recovering { block, .. }) => return self.forth_block(step, block, place),
             Some(&Part::Choose { case, .. }) => self.forth_block(step, case, place),
-            Some(Part::Parallel(_)) => match &step.verb {
-                Verb::Parallel(parallel) => self.forth_parallel(step, parallel, place),
-                _ => unreachable!("the tree has the shape of the definition"),
-            },
-            Some(Part::Each { .. }) => match &step.verb {
-                Verb::Each(each) => self.forth_each(step, each, place),
-                _ => unreachable!("the tree has the shape of the definition"),
-            },
-            Some(Part::Repeat(_)) => match &step.verb {
-                Verb::Repeat(repeat) => self.forth_repeat(step, repeat, place),
-                _ => unreachable!("the tree has the shape of the definition"),
-            },
+            Some(Part::Parallel(_)) => {
+                let Verb::Parallel(parallel) = &step.verb else {
+                    unreachable!("the tree has the shape of the definition")
+                };
+                self.forth_parallel(step, parallel, place)
+            }
+            Some(Part::Each { .. }) => {
+                let Verb::Each(each) = &step.verb else {
+                    unreachable!("the tree has the shape of the definition")
+                };
+                self.forth_each(step, each, place)
+            }
+            Some(Part::Repeat(_)) => {
+                let Verb::Repeat(repeat) = &step.verb else {
+                    unreachable!("the tree has the shape of the definition")
+                };
+                self.forth_repeat(step, repeat, place)
+            }
             Some(Part::Sequence { .. } | Part::Skipped | Part::Mailbox(_)) | None => {
                 unreachable!("a step that was entered is a part of the tree")
             }
@@ -226,6 +237,7 @@ impl<'d> Turn<'d> {
         let line = &self.saga.lines[index];
         let failure = line.failure.clone().unwrap_or_else(Failure::unanswered);
         let was_undone = line.undo_round > 0;
+        let is_open = line.status == LineStatus::Ambiguous;
         let (reaction, block) = step.reaction(&failure);
         match line.status {
             LineStatus::InFlight
@@ -251,6 +263,9 @@ impl<'d> Turn<'d> {
             OnFailure::Park => {
                 self.park_at(&caught, "it is declared `on_failure: park`");
                 Forth::Waits
+            }
+            OnFailure::Ignore | OnFailure::Steps(_) if is_open && self.holds_pivot(place) => {
+                Forth::Failed(Box::new(caught))
             }
             // What is not done is undone first, so that the ledger keeps no open line.
             OnFailure::Ignore => match self.undo(index) {
@@ -331,6 +346,10 @@ impl<'d> Turn<'d> {
                 self.park_at(&caught, &why);
                 Forth::Waits
             }
+            // The saga only goes forward.
+            OnFailure::Ignore | OnFailure::Steps(_) if self.holds_pivot(place) => {
+                Forth::Failed(caught)
+            }
             OnFailure::Ignore | OnFailure::Steps(_) => {
                 self.reverse(place, *caught);
                 self.forth_reversing(step, place)
@@ -356,13 +375,7 @@ impl<'d> Turn<'d> {
         }
     }
 
-    fn recover(
-        &mut self,
-        step: &'d Step,
-        block: u16,
-        caught: Caught,
-        place: &mut Place,
-    ) -> Forth {
+    fn recover(&mut self, step: &'d Step, block: u16, caught: Caught, place: &mut Place) -> Forth {
         self.emit(Change::Recovering {
             place: place.clone(),
             block,

@@ -22,7 +22,8 @@ pub const MAILBOX_HASH: &str = "mailbox";
 /// Events that one mailbox keeps at most. A further one is [`Ignored::MailboxFull`].
 pub const KEPT_MAX: usize = 100;
 
-/// How many of those who were given an event are remembered, so that asking twice gives one event.
+/// How many of those are remembered who were given an event or wait no more, so that asking twice
+/// gives one event, and none to those who have left.
 const SERVED_MAX: usize = 32;
 
 /// What a mailbox holds.
@@ -34,7 +35,7 @@ pub struct Mailbox {
     /// Who waits, first come first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Waiter>,
-    /// Who was given an event lately.
+    /// Who was given an event lately, or has left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub served: Vec<Waiter>,
     /// By `topic/partition`: the highest offset that was taken in. Intake sends in order, and may
@@ -133,19 +134,26 @@ impl Mailbox {
                 self.kept.push(kept.clone());
             }
             MailChange::Waits(waiter) => self.waiting.push(waiter.clone()),
-            MailChange::Left(waiter) => self.waiting.retain(|known| known != waiter),
+            MailChange::Left(waiter) => {
+                self.waiting.retain(|known| known != waiter);
+                self.is_over_for(waiter);
+            }
             MailChange::Given { to, source, .. } => {
                 self.kept.retain(|kept| kept.source != *source);
                 self.note(source);
                 self.waiting.retain(|known| known != to);
-                self.served.push(to.clone());
-                if self.served.len() > SERVED_MAX {
-                    self.served.remove(0);
-                }
+                self.is_over_for(to);
             }
             MailChange::Expired(at_ms) => self.kept.retain(|kept| kept.until_ms > *at_ms),
         }
         Some(())
+    }
+
+    fn is_over_for(&mut self, waiter: &Waiter) {
+        self.served.push(waiter.clone());
+        if self.served.len() > SERVED_MAX {
+            self.served.remove(0);
+        }
     }
 
     fn note(&mut self, source: &Source) {

@@ -80,6 +80,7 @@ impl Turn<'_> {
     ) -> T {
         let outputs = Outputs {
             saga: self.saga,
+            definition: self.definition,
             from: place,
         };
         // Most steps are not inside another.

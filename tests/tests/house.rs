@@ -52,12 +52,16 @@ const PURE: [&str; 6] = [
 ];
 
 /// Inside the orchestrator: which modules a module may not name.
-const UPWARD: [(&str, &[&str]); 4] = [
+const UPWARD: [(&str, &[&str]); 5] = [
     (
         "store",
         &["engine", "cli", "demo", "bench", "config", "telemetry"],
     ),
     ("engine", &["cli", "demo", "bench", "config"]),
+    (
+        "graph",
+        &["store", "engine", "cli", "demo", "bench", "config"],
+    ),
     ("demo", &["cli", "bench", "config"]),
     ("rehearsal", &["cli", "demo", "bench", "config"]),
 ];

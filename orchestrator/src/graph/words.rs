@@ -24,8 +24,8 @@ impl Card {
         for line in whole {
             detail.push(clean(&line.text));
             let rows_max = match line.role {
-                LineRole::Title | LineRole::Limit | LineRole::State => 1,
-                LineRole::Does | LineRole::Condition | LineRole::Reaction => 2,
+                LineRole::Limit | LineRole::State => 1,
+                LineRole::Title | LineRole::Does | LineRole::Condition | LineRole::Reaction => 2,
             };
             for text in broken(&clean(&line.text), chars_max, rows_max) {
                 let role = line.role;
@@ -317,7 +317,7 @@ pub(super) fn cut(text: &str, chars_max: usize) -> String {
     cut
 }
 
-/// The text on at most so many lines, broken at blanks where that leaves no line two thirds empty.
+/// The text on at most so many lines, broken where words end if that leaves no line two thirds empty.
 fn broken(text: &str, chars_max: usize, rows_max: usize) -> Vec<String> {
     let mut rows = Vec::new();
     let mut rest = text;
@@ -326,15 +326,26 @@ fn broken(text: &str, chars_max: usize, rows_max: usize) -> Vec<String> {
             .char_indices()
             .nth(chars_max)
             .map_or(rest.len(), |(at, _)| at);
-        let blank = rest[..end]
-            .rfind(' ')
-            .filter(|at| rest[..*at].chars().count() * 3 >= chars_max);
-        let (row, more) = rest.split_at(blank.unwrap_or(end));
-        rows.push(row.to_owned());
+        let (row, more) = rest.split_at(joint(rest, end).unwrap_or(end));
+        rows.push(row.trim_end().to_owned());
         rest = more.trim_start();
     }
     rows.push(cut(rest, chars_max));
     rows
+}
+
+/// Where a text is best broken before `end`: behind a blank, else behind a sign that joins words.
+fn joint(text: &str, end: usize) -> Option<usize> {
+    let head = &text[..end];
+    let is_far = |at: &usize| text[..*at].chars().count() * 3 >= head.chars().count();
+    // A blank just behind the line's end is as good.
+    let blank = if text[end..].starts_with(' ') {
+        Some(end)
+    } else {
+        head.rfind(' ').map(|at| at + 1)
+    };
+    let sign = || head.rfind(['-', '_', '.', '/']).map(|at| at + 1);
+    blank.filter(is_far).or_else(|| sign().filter(is_far))
 }
 
 #[cfg(test)]
@@ -349,6 +360,10 @@ mod tests {
         );
         assert_eq!(broken("abcdefgh", 5, 2), ["abcde", "fgh"]);
         assert_eq!(broken("abc", 5, 2), ["abc"]);
+        assert_eq!(
+            broken("hold_seats_for_everybody", 16, 2),
+            ["hold_seats_for_", "everybody"]
+        );
     }
 
     #[test]

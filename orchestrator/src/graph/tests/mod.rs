@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `sound.rs` | what holds for every layout: nothing overlaps, ways lead from box to box |
+//! | `ways.rs` | where the ways lead |
 //! | `random.rs` | random definitions, from a seed |
 //! | `golden.rs` | pictures as they are known to look |
 //! | `hostile.rs` | names and expressions that try to be markup |
@@ -14,6 +15,7 @@ mod hostile;
 mod live;
 mod random;
 mod sound;
+mod ways;
 mod xml;
 
 use std::path::{Path, PathBuf};

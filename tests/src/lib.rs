@@ -2,4 +2,5 @@
 
 pub mod crash;
 pub mod sim;
+pub mod worked;
 pub mod world;

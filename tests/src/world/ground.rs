@@ -36,13 +36,13 @@ impl Ground {
 
 /// A ground with one world's own part of it.
 #[derive(Debug)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     Embedded(Option<EmbeddedBroker>),
     Servers { postgres: String, database: String },
 }
 
 /// A name that no other world has, on this machine or another.
-pub(super) fn unique_name() -> String {
+pub(crate) fn unique_name() -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let nanos = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -53,7 +53,7 @@ pub(super) fn unique_name() -> String {
 
 impl Standing {
     /// Takes a part of the ground; returns how to reach its Kafka, and the URL of its store.
-    pub(super) fn take(
+    pub(crate) fn take(
         ground: &Ground,
         name: &str,
         folder: &Path,
@@ -88,7 +88,7 @@ impl Standing {
     }
 
     /// Gives it back: the broker stops, or the topics and the database are deleted.
-    pub(super) fn give_back(&mut self, kafka: &KafkaConfig, topics: &[String], runtime: &Runtime) {
+    pub(crate) fn give_back(&mut self, kafka: &KafkaConfig, topics: &[String], runtime: &Runtime) {
         match self {
             Self::Embedded(broker) => {
                 if let Some(broker) = broker.take() {

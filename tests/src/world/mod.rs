@@ -21,6 +21,7 @@ mod tape;
 mod world;
 
 pub use ground::Ground;
+pub(crate) use ground::{Standing, unique_name};
 pub use orders::{DEFINITION, Order};
 pub use tape::{Tape, eventually};
 pub use world::{World, WorldOptions};

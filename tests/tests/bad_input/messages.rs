@@ -71,6 +71,7 @@ pub(crate) fn command(world: &World, saga: &str) -> Command {
         reply_partition: 0,
         sent_at_ms: now_ms(),
         deadline_ms: now_ms() + 60_000,
+        heartbeat_ms: None,
     }
 }
 

@@ -76,7 +76,7 @@ mod tests {
     fn whatever_was_packed_is_read_again() {
         let long = "{\"key\":\"order/1\"}".repeat(100);
         let noise: Vec<u8> = (0..2_000_u32)
-            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2])
             .collect();
         let mut of_each_first_byte: Vec<Vec<u8>> = (0..=255)
             .flat_map(|first| [vec![first], vec![first; 300]])

@@ -127,6 +127,7 @@ impl Stage {
     /// # Panics
     ///
     /// If they do not all settle, or the books do not balance.
+    #[expect(clippy::print_stdout, reason = "a test that fails shows it")]
     pub fn perform(&mut self, count: u64) -> Outcome {
         println!("seed {}", self.seed);
         let mut waiting = Vec::new();

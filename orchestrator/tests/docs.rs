@@ -111,6 +111,21 @@ fn every_stage_of_the_guide_passes_its_tests_and_the_walk() {
     }
 }
 
+#[test]
+fn the_test_file_of_the_language_passes() {
+    let page = fs::read_to_string(top().join("docs/language.md")).unwrap();
+    let block = |info: &str| {
+        let (_, rest) = page.split_once(&format!("```{info}\n")).unwrap();
+        rest.split_once("```").unwrap().0
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("order.yaml");
+    fs::write(&file, block("yaml")).unwrap();
+    fs::write(folder.path().join("order.test.yaml"), block("yaml test")).unwrap();
+    let said = said(&["test", file.to_str().unwrap(), "--pairs", PAIRS]);
+    assert!(said.contains("3 of 3 tests passed"), "{said}");
+}
+
 /// A page with its blocks as the program would write them now.
 fn written(page: &str) -> String {
     let mut new = String::new();

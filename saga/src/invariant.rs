@@ -252,7 +252,12 @@ impl<'h> Reader<'h> {
     }
 
     /// A child is asked to undo; each time under a key of its own.
-    fn asked_back(&mut self, occurrence: &'h str, key: &'h str, round: u32) -> Result<(), Violation> {
+    fn asked_back(
+        &mut self,
+        occurrence: &'h str,
+        key: &'h str,
+        round: u32,
+    ) -> Result<(), Violation> {
         if let Some(known) = self.known(occurrence, Direction::Undo)
             && (known.key == key || known.attempt >= round)
         {
@@ -314,9 +319,9 @@ impl<'h> Reader<'h> {
             return self.breaks(Invariant::UndoneInReverse, what);
         };
         let own = self.may_have_run[at];
-        let later = known.enumerate().find(|(n, other)| {
-            *n != at && self.lies_after(other.place, own.place, *n > at)
-        });
+        let later = known
+            .enumerate()
+            .find(|(n, other)| *n != at && self.lies_after(other.place, own.place, *n > at));
         match later {
             None => Ok(()),
             Some((_, later)) => {
@@ -378,9 +383,7 @@ impl<'h> Reader<'h> {
             (LineKind::Wait, Cause::Event(_)) => word == "done",
             // Its time is up.
             (LineKind::Wait | LineKind::Approve, Cause::Wake) => word == "refused",
-            (LineKind::Approve, Cause::Decision(decision)) => {
-                decision.approved == (word == "done")
-            }
+            (LineKind::Approve, Cause::Decision(decision)) => decision.approved == (word == "done"),
             // A time in the past is over at once, whatever led there.
             (LineKind::Sleep, _) => word == "done",
             (

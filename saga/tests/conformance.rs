@@ -4,7 +4,9 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "what fails here is a test that fails; and it says how much it has seen"
+    clippy::wildcard_enum_match_arm,
+    clippy::double_ended_iterator_last,
+    reason = "what fails here is a test that fails; it looks at few of many changes, and says how much it has seen"
 )]
 
 mod core_support;
@@ -15,11 +17,19 @@ mod conformance {
     mod workers;
     mod world;
 
+    mod acts;
     mod branches;
+    mod failures;
+    mod families;
     mod items;
+    mod persons;
+    mod pivots;
     mod rounds;
+    mod values;
+    mod waits;
     mod works;
 
     mod generated;
+    mod mutants;
     mod random;
 }

@@ -625,7 +625,8 @@ fn play(seed: u64) -> Result<Run, Violation> {
             | Message::Event(_)
             | Message::Decision(_)
             | Message::Want(_)
-            | Message::Undo(_) | Message::Act(_) => 3,
+            | Message::Undo(_)
+            | Message::Act(_) => 3,
         });
         let (message, at_ms) = match (done, &run.saga.parked) {
             (_, Some(_)) => {

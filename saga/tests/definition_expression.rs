@@ -264,7 +264,13 @@ fn an_expression_tells_what_it_names() {
     // A name of the definition's own, such as an item's, is a path too.
     assert_eq!(
         paths,
-        ["event.lines", "steps.a.sku", "steps.b.x", "vars.m", "wrong.n"]
+        [
+            "event.lines",
+            "steps.a.sku",
+            "steps.b.x",
+            "vars.m",
+            "wrong.n"
+        ]
     );
 }
 

@@ -196,6 +196,25 @@ fn the_examples_of_the_language_have_no_faults() {
 }
 
 #[test]
+fn the_contract_of_the_language_is_one() {
+    let page = read(&docs().join("language.md"));
+    let block = blocks(&page)
+        .into_iter()
+        .find(|block| block.info == "yaml activities")
+        .expect("the page shows a contract");
+    let anything = r#"{ "type": "map", "values": "string" }"#.to_owned();
+    let files = BTreeMap::from([
+        ("activities.yaml".to_owned(), block.text),
+        ("schemas/charge.avsc".to_owned(), anything.clone()),
+        ("schemas/charged.avsc".to_owned(), anything),
+    ]);
+    let source = "saga: example\nactivities: activities.yaml\nsteps:\n- do: charge-payment\n  undo: yes\n";
+    let read = checked("docs/language.md", source, &files);
+    let definition = without_faults(vec![read]).remove(0);
+    assert_eq!(definition.activities["charge-payment"].errors.len(), 2);
+}
+
+#[test]
 fn each_verb_has_an_example() {
     let examples = page_without_faults("language.md");
     let mut seen = BTreeSet::new();

@@ -100,10 +100,7 @@ fn asked(ask: &Ask, at_ms: i64) -> String {
     match (ask.kind, ask.target.as_deref()) {
         (LineKind::Run, Some(child)) => format!("{} runs {child}", ask.occurrence),
         (LineKind::Wait, Some(mailbox)) => {
-            format!(
-                "{} waits for an event in {mailbox}{within}",
-                ask.occurrence
-            )
+            format!("{} waits for an event in {mailbox}{within}", ask.occurrence)
         }
         (LineKind::Approve, _) => format!("{} waits for a decision{within}", ask.occurrence),
         (LineKind::Sleep, _) => format!("{} sleeps{within}", ask.occurrence),
@@ -178,7 +175,10 @@ pub(crate) fn change(change: &Change, at_ms: i64) -> String {
             write_failure(&caught.failure)
         ),
         Change::Recovering { caught, .. } => {
-            format!("goes on by what is written for the failure of {}", caught.step)
+            format!(
+                "goes on by what is written for the failure of {}",
+                caught.step
+            )
         }
         Change::NotDecided { decision, reason } => {
             format!("the decision of {} does not count: {reason}", decision.by)

@@ -137,7 +137,10 @@ fn what_was_not_published_is_published_by_the_next_owner_in_the_same_order() {
     // It commits what the answer leads to, and dies before anything leaves.
     world.is_mute = true;
     world.does("split/1", "book");
-    assert_eq!(world.saga("split/1").line("part").unwrap().status.name(), "in flight");
+    assert_eq!(
+        world.saga("split/1").line("part").unwrap().status.name(),
+        "in flight"
+    );
     world.dies(first);
     assert!(world.said().is_empty());
     world.is_mute = false;
@@ -181,7 +184,12 @@ steps:
 output: { a: =steps.pack, b: =steps.pack }
 ";
     let mut world = World::new();
-    world.workers(|_| Some((ReplyOutcome::Done, Some(format!("\"{}\"", "x".repeat(500_000)).into_bytes()))));
+    world.workers(|_| {
+        Some((
+            ReplyOutcome::Done,
+            Some(format!("\"{}\"", "x".repeat(500_000)).into_bytes()),
+        ))
+    });
     world.starts(&[definition(PARENT), definition(child)], &[0, 1, 2, 3]);
     world.begins("split/1", r#"{"part":"a","n":7}"#);
     assert_eq!(world.status("split/1"), "compensated");
@@ -202,7 +210,12 @@ steps:
     with: { a: =steps.book, b: =steps.book }
 ";
     let mut world = World::new();
-    world.workers(|_| Some((ReplyOutcome::Done, Some(format!("\"{}\"", "x".repeat(500_000)).into_bytes()))));
+    world.workers(|_| {
+        Some((
+            ReplyOutcome::Done,
+            Some(format!("\"{}\"", "x".repeat(500_000)).into_bytes()),
+        ))
+    });
     world.starts(&[definition(parent), definition(CHILD)], &[0, 1, 2, 3]);
     world.begins("split/1", r#"{"part":"a","n":7}"#);
     assert_eq!(world.status("split/1"), "compensated");

@@ -80,7 +80,11 @@ fn what_a_full_mailbox_does_not_keep_is_kept_for_people() {
     let letters = world.dead_letters();
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].reason, DeadLetterReason::CannotApply);
-    assert!(letters[0].detail.contains("100 events"), "{}", letters[0].detail);
+    assert!(
+        letters[0].detail.contains("100 events"),
+        "{}",
+        letters[0].detail
+    );
 }
 
 #[test]
@@ -115,7 +119,10 @@ fn the_trace_of_an_event_goes_with_it() {
     let [InboxMessage::Want(want), InboxMessage::Event(event)] = said.as_slice() else {
         panic!("{said:?}");
     };
-    assert_eq!((want.saga.as_str(), want.waiter.as_str()), (MAILBOX, "deliver/1"));
+    assert_eq!(
+        (want.saga.as_str(), want.waiter.as_str()),
+        (MAILBOX, "deliver/1")
+    );
     assert_eq!(event.saga, "deliver/1");
     assert_eq!(event.step.as_deref(), Some("arrived"));
     assert_eq!(event.source.offset, 5);
@@ -156,5 +163,8 @@ fn a_decision_about_no_saga_is_kept_for_people() {
     let mut world = World::new();
     world.starts(&[definition(ASKS)], &[0, 1, 2, 3]);
     world.decides("order/none", true, None);
-    assert_eq!(world.dead_letters()[0].reason, DeadLetterReason::UnknownSaga);
+    assert_eq!(
+        world.dead_letters()[0].reason,
+        DeadLetterReason::UnknownSaga
+    );
 }

@@ -43,7 +43,10 @@ fn a_new_version_takes_new_sagas_only_after_a_restart() {
     assert_eq!(world.status("greet/new"), "completed");
     world.happens("~greet.answered/old", r#"{"who":"old"}"#, 1, None);
     assert_eq!(world.status("greet/old"), "completed");
-    assert_eq!(world.saga("greet/old").definition_hash, definition(FIRST).hash);
+    assert_eq!(
+        world.saga("greet/old").definition_hash,
+        definition(FIRST).hash
+    );
     assert_eq!(activities(&world), ["wave", "bow", "smile"]);
 }
 
@@ -68,7 +71,10 @@ fn two_versions_run_side_by_side_on_two_orchestrators() {
         world.happens(&mailbox, r#"{"who":"x"}"#, offset, None);
         assert_eq!(world.status(key), "completed", "{key}");
     }
-    let smiles = activities(&world).iter().filter(|name| *name == "smile").count();
+    let smiles = activities(&world)
+        .iter()
+        .filter(|name| *name == "smile")
+        .count();
     assert_eq!(smiles, by_hash[&definition(FIRST).hash]);
 }
 
@@ -79,7 +85,10 @@ fn an_orchestrator_without_files_takes_the_newest_version_of_the_store() {
     world.remembers(&definition(SECOND));
     world.starts(&[], &[0, 1, 2, 3]);
     world.begins("greet/1", "{}");
-    assert_eq!(world.saga("greet/1").definition_hash, definition(SECOND).hash);
+    assert_eq!(
+        world.saga("greet/1").definition_hash,
+        definition(SECOND).hash
+    );
 }
 
 #[test]
@@ -174,7 +183,11 @@ fn an_output_that_breaks_its_contract_is_kept_for_people_and_asked_for_again() {
     world.begins("agreed/1", r#"{"n":1}"#);
     let letters = world.dead_letters();
     assert_eq!(letters.len(), 1);
-    assert!(letters[0].detail.contains("score.avsc"), "{}", letters[0].detail);
+    assert!(
+        letters[0].detail.contains("score.avsc"),
+        "{}",
+        letters[0].detail
+    );
     let line = world.saga("agreed/1").line("check").unwrap().clone();
     assert_eq!(line.failure.unwrap().code, "output_misfit");
     world.passes(1_000);
@@ -189,7 +202,11 @@ fn an_event_that_breaks_the_contract_of_its_definition_starts_nothing() {
     assert!(!world.exists("agreed/1"));
     let letters = world.dead_letters();
     assert_eq!(letters[0].reason, DeadLetterReason::CannotApply);
-    assert!(letters[0].detail.contains("event.avsc"), "{}", letters[0].detail);
+    assert!(
+        letters[0].detail.contains("event.avsc"),
+        "{}",
+        letters[0].detail
+    );
 }
 
 #[test]
@@ -202,5 +219,8 @@ fn a_definition_with_files_is_whole_for_the_next_owner() {
     world.workers(|_| Some((ReplyOutcome::Done, Some(br#"{"score":"high"}"#.to_vec()))));
     world.starts(&[], &[0, 1, 2, 3]);
     world.passes(60_000);
-    assert!(!world.dead_letters().is_empty(), "the schema is known there too");
+    assert!(
+        !world.dead_letters().is_empty(),
+        "the schema is known there too"
+    );
 }

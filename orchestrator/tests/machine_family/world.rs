@@ -174,7 +174,13 @@ impl World {
     }
 
     /// Intake has read a record for a mailbox.
-    pub(crate) fn happens(&mut self, mailbox: &str, value: &str, offset: i64, until_ms: Option<i64>) {
+    pub(crate) fn happens(
+        &mut self,
+        mailbox: &str,
+        value: &str,
+        offset: i64,
+        until_ms: Option<i64>,
+    ) {
         let event = WaitEvent {
             saga: mailbox.to_owned(),
             step: None,
@@ -234,7 +240,8 @@ impl World {
                     ..record
                 });
                 let (shard, records) = (*shard, records.collect());
-                node.machine.take(Input::Records { shard, records }, self.now);
+                node.machine
+                    .take(Input::Records { shard, records }, self.now);
                 *next = log.len();
                 moved = true;
             }
@@ -280,7 +287,9 @@ impl World {
             }
             Effect::ReadDefinitions => {
                 let rows = self.store.definitions_now();
-                let read = rows.iter().map(|row| Definition::from_stored(&row.source).unwrap());
+                let read = rows
+                    .iter()
+                    .map(|row| Definition::from_stored(&row.source).unwrap());
                 Input::Definitions(read.collect())
             }
             Effect::Commit { ticket, plan } => {

@@ -47,7 +47,10 @@ fn rfc3339_ms(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let number = |from: usize, len: usize| -> Option<i64> {
         let digits = text.get(from..from + len)?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+        digits
+            .bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| digits.parse().ok())?
     };
     let is = |at: usize, what: &[u8]| bytes.get(at).is_some_and(|byte| what.contains(byte));
     let marks = is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":");
@@ -68,8 +71,16 @@ fn rfc3339_ms(text: &str) -> Option<i64> {
     let mut ms = 0;
     if let Some(fraction) = rest.strip_prefix('.') {
         let len = fraction.bytes().take_while(u8::is_ascii_digit).count();
-        let three: String = fraction[..len].chars().chain("000".chars()).take(3).collect();
-        ms = if len == 0 { return None } else { three.parse().ok()? };
+        let three: String = fraction[..len]
+            .chars()
+            .chain("000".chars())
+            .take(3)
+            .collect();
+        ms = if len == 0 {
+            return None;
+        } else {
+            three.parse().ok()?
+        };
         rest = &fraction[len..];
     }
     let offset_minutes = match rest {
@@ -155,7 +166,14 @@ mod tests {
     fn a_key_is_a_text_a_whole_number_or_a_boolean() {
         assert_eq!(key_text(&json!("a b")), Ok("a b".to_owned()));
         assert_eq!(key_text(&json!(4711)), Ok("4711".to_owned()));
-        for value in [json!(""), json!(null), json!(0.5), json!([1]), json!({}), json!("\u{0}")] {
+        for value in [
+            json!(""),
+            json!(null),
+            json!(0.5),
+            json!([1]),
+            json!({}),
+            json!("\u{0}"),
+        ] {
             assert!(key_text(&value).is_err(), "{value}");
         }
     }

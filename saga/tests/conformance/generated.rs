@@ -36,8 +36,6 @@ struct At {
     beside: bool,
     /// Inside parallel, each or repeat.
     inner: bool,
-    /// On a way that not every saga takes.
-    maybe: bool,
     failure: bool,
 }
 
@@ -78,7 +76,6 @@ fn drawn(chance: &mut Chance, name: &str, children: &[&str]) -> Definition {
             depth: 1,
             beside: false,
             inner: false,
-            maybe: false,
             failure: false,
         };
         let steps = author.steps(1, at);
@@ -196,7 +193,6 @@ impl Author<'_> {
             3 | 4 if at.depth < DEPTH_MAX && self.count < STEPS_MAX => {
                 let at = At {
                     failure: true,
-                    maybe: true,
                     ..at
                 };
                 OnFailure::Steps(self.inner(1, at))
@@ -320,7 +316,6 @@ impl Author<'_> {
     }
 
     fn choose(&mut self, at: At) -> Verb {
-        let at = At { maybe: true, ..at };
         let before = self.has_pivot;
         let cases = (0..=self.chance.below(2))
             .map(|_| Case {

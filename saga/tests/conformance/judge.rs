@@ -1,10 +1,10 @@
 //! What must be true in the end, as it is seen from outside.
 
-use backstitch_saga::core::{FailureKind, LineKind, LineStatus, Message, NoteBody, Saga, Status};
+use backstitch_saga::core::{FailureKind, LineKind, LineStatus, NoteBody, Saga, Status};
 use backstitch_saga::definition::{Undo, Verb, step_at};
 use backstitch_saga::invariant;
 
-use super::world::{What, World};
+use super::world::World;
 
 impl World {
     /// The rules over whole journals, and over what the workers' world has become.
@@ -39,7 +39,12 @@ impl World {
                 LineStatus::Refused => !is_there,
                 LineStatus::Undone => !is_there || !can_be_undone,
                 LineStatus::Waived => true,
-                _ => false,
+                LineStatus::InFlight
+                | LineStatus::Waiting
+                | LineStatus::Ambiguous
+                | LineStatus::Undoing
+                | LineStatus::UndoWaiting
+                | LineStatus::Stuck => false,
             };
             if !as_told {
                 let (how, there) = (line.status.name(), if is_there { "" } else { "not " });
@@ -100,7 +105,13 @@ impl World {
                     LineStatus::Done => status == Some(Status::Completed),
                     LineStatus::Refused => !matches!(status, Some(Status::Completed)),
                     LineStatus::Undone => matches!(status, None | Some(Status::Compensated)),
-                    _ => true,
+                    LineStatus::InFlight
+                    | LineStatus::Waiting
+                    | LineStatus::Ambiguous
+                    | LineStatus::Undoing
+                    | LineStatus::UndoWaiting
+                    | LineStatus::Stuck
+                    | LineStatus::Waived => true,
                 };
                 if !as_told {
                     let (how, key) = (line.status.name(), &saga.key);
@@ -191,14 +202,5 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// Whether an answer of a worker is on its way.
-    pub(super) fn has_replies(&self) -> bool {
-        let queue = self.queue.iter();
-        queue
-            .filter(|envelope| matches!(envelope.what, What::Message(Message::Reply(_))))
-            .count()
-            > 0
     }
 }

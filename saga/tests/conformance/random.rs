@@ -6,7 +6,7 @@ use backstitch_saga::core::{ActKind, LineKind, LineStatus, Status};
 use serde_json::json;
 
 use super::generated::{event, family};
-use super::world::World;
+use super::world::{Mutant, World};
 use crate::core_support::chance::Chance;
 
 /// How many histories the test goes through.
@@ -33,11 +33,17 @@ pub(super) struct Census {
 }
 
 /// One history, all of it drawn from a seed.
-pub(super) fn history(seed: u64) -> World {
+fn history(seed: u64) -> World {
+    history_of(seed, None)
+}
+
+/// One history of a world with a mistake in it.
+pub(super) fn history_of(seed: u64, mutant: Option<Mutant>) -> World {
     let definitions = family(&mut Chance::from_seed(seed / PER_FAMILY));
     let mut chance = Chance::from_seed(seed ^ 0x5eed);
     let mut world = World::of(definitions);
     world.hasty = true;
+    world.mutant = mutant;
     world.chance = Some(Chance::from_seed(chance.next()));
     world.workers.chance = Some(Chance::from_seed(chance.next()));
     for key in PARENTS {
@@ -243,16 +249,6 @@ fn drawn_definitions_keep_every_rule_whatever_happens() {
         assert!(census.crashes > 50_000, "{census:?}");
         for verb in ["do", "wait", "sleep", "approve", "run"] {
             assert!(census.lines[verb] > 5_000, "{census:?}");
-        }
-    }
-}
-
-/// What each saga went through.
-pub(super) fn journals(world: &World) {
-    for (key, running) in &world.sagas {
-        println!("{key}");
-        for entry in &running.journal {
-            println!("  {} {}", entry.at_ms, String::from_utf8_lossy(&entry.body));
         }
     }
 }

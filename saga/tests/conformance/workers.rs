@@ -121,7 +121,9 @@ impl Workers {
                 json!({ "of": command.occurrence })
             }
             Say::Done(output) => output.clone(),
-            _ => json!({ "of": command.occurrence }),
+            Say::Refused(_) | Say::Failed(_) | Say::Torn | Say::Silent | Say::Deaf | Say::Late => {
+                json!({ "of": command.occurrence })
+            }
         };
         let is_done = Answer::Done(Some(Payload::from_value(&output)));
         let answer = match say {

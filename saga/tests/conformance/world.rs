@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use backstitch_saga::Payload;
 use backstitch_saga::core::{
-    Act, ActKind, Body, Command, Decision, Direction, Entry, Event, Message, Note, NoteBody,
-    Outcome, Reply, Saga, Source, Start, Status, Transition, mailbox, nothing_to_undo,
+    Act, ActKind, Answer, Body, Command, Decision, Direction, Entry, Event, Message, Note,
+    NoteBody, Outcome, Reply, Saga, Source, Start, Status, Transition, mailbox, nothing_to_undo,
     refuse_start,
 };
 use backstitch_saga::definition::{Definition, Verb, walk};
@@ -15,7 +15,7 @@ use backstitch_saga::expression::{Scope, key_text};
 use backstitch_saga::invariant;
 use serde_json::Value;
 
-use super::workers::Workers;
+use super::workers::{self, Workers};
 use crate::core_support::chance::Chance;
 
 /// When everything begins. Milliseconds since the Unix epoch.
@@ -46,6 +46,23 @@ pub(super) struct Faults {
     pub(super) crashes: bool,
 }
 
+/// One mistake, made around the real core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mutant {
+    /// An undo counts as done, and nobody was asked.
+    SkipsUndos,
+    /// Each attempt has its own key.
+    RenewsKeys,
+    /// A child counts as undone, and was not asked.
+    LeavesChildren,
+    /// A mailbox is not told that a wait is over.
+    WaitsOn,
+    /// A worker does it, and says that it has refused it.
+    RefusesWhatItDoes,
+    /// What one saga says to another is lost now and then.
+    LosesNotes,
+}
+
 /// A saga or a mailbox, and its journal.
 #[derive(Debug, Clone)]
 pub(super) struct Running {
@@ -68,6 +85,7 @@ pub(super) struct World {
     pub(super) left: BTreeMap<String, Vec<String>>,
     pub(super) transitions: usize,
     pub(super) crash_count: usize,
+    pub(super) mutant: Option<Mutant>,
     offset: i64,
     /// Checks each transition only now and then, where there are very many.
     pub(super) hasty: bool,
@@ -232,9 +250,45 @@ impl World {
 
     fn arrive(&mut self, envelope: Envelope) {
         let Envelope { from, to, what } = envelope;
+        let mutant = self.mutant;
         let message = match what {
+            What::Command(command)
+                if mutant == Some(Mutant::SkipsUndos) && command.direction == Direction::Undo =>
+            {
+                let made_up = workers::reply(&command, Answer::Done(None));
+                return self.post_reply(&to, &command.saga, made_up);
+            }
+            What::Command(mut command) if mutant == Some(Mutant::RenewsKeys) => {
+                let key = command.key.clone();
+                let occurrence = command.key.clone();
+                let base = occurrence.rsplit_once('/').unwrap();
+                command.key = format!("{}~{}/{}", base.0, command.attempt, base.1);
+                if let Some(reply) = self.workers.work(&command) {
+                    self.post_reply(&to, &command.saga, Reply { key, ..reply });
+                }
+                return;
+            }
+            What::Note(NoteBody::Undo(undo)) if mutant == Some(Mutant::LeavesChildren) => {
+                return self.post(&to, nothing_to_undo(&undo, &to));
+            }
+            What::Note(NoteBody::Want(want)) if mutant == Some(Mutant::WaitsOn) && want.cancel => {
+                return;
+            }
+            What::Note(_)
+                if mutant == Some(Mutant::LosesNotes)
+                    && self
+                        .chance
+                        .as_mut()
+                        .is_some_and(|chance| chance.is_one_in(8)) =>
+            {
+                return;
+            }
             What::Command(command) => {
                 if let Some(reply) = self.workers.work(&command) {
+                    let refused = matches!(reply.answer, Answer::Refused { .. });
+                    if mutant == Some(Mutant::RefusesWhatItDoes) && refused {
+                        self.workers.effects.insert(command.key.clone());
+                    }
                     self.post_reply(&to, &command.saga, reply);
                 }
                 return;
@@ -317,7 +371,7 @@ impl World {
         );
         let folded = folded.unwrap();
         assert_eq!(folded, saga, "folding the journal gives the state (S-6)");
-        if !self.hasty || self.transitions % 8 == 0 {
+        if !self.hasty || self.transitions.is_multiple_of(8) {
             let body = Entry::read_body(&entry.body).unwrap();
             assert_eq!(Entry::commands(&key, &body), commands);
             assert_eq!(Entry::notes(&key, entry.at_ms, &body), notes);
@@ -373,7 +427,7 @@ impl World {
         let folded = folded.unwrap();
         assert_eq!(loaded, folded, "store and journal say the same");
         assert_eq!(loaded, running.saga, "a crash loses nothing");
-        running.saga = if self.crash_count % 2 == 0 {
+        running.saga = if self.crash_count.is_multiple_of(2) {
             loaded
         } else {
             folded
@@ -471,15 +525,12 @@ fn told_note(note: &Note) -> (String, String) {
         NoteBody::Undo(undo) => format!("-{}", undo.parent.occurrence),
         NoteBody::Want(want) if want.cancel => format!("!{}", want.occurrence),
         NoteBody::Want(want) => format!("?{}", want.occurrence),
-        NoteBody::Reply(reply) => {
-            use backstitch_saga::core::Answer;
-            match &reply.answer {
-                Answer::Done(_) => "^done".to_owned(),
-                Answer::Failed { code, .. } => format!("^failed:{code}"),
-                Answer::Refused { code, .. } => format!("^refused:{code}"),
-                Answer::Heartbeat => unreachable!("children have no heartbeat"),
-            }
-        }
+        NoteBody::Reply(reply) => match &reply.answer {
+            Answer::Done(_) => "^done".to_owned(),
+            Answer::Failed { code, .. } => format!("^failed:{code}"),
+            Answer::Refused { code, .. } => format!("^refused:{code}"),
+            Answer::Heartbeat => unreachable!("children have no heartbeat"),
+        },
         NoteBody::Event(_) => "event".to_owned(),
     };
     (String::new(), words)

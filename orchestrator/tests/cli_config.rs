@@ -268,7 +268,10 @@ fn a_definition_is_checked_and_a_wrong_one_ends_with_1() {
 
     let bad = folder.path().join("bad.yaml");
     let source = std::fs::read_to_string(good).unwrap();
-    std::fs::write(&bad, source.replace("do: check-fraud", "do: check fraud")).unwrap();
+    let wrong = source
+        .replace("saga: process-order", "saga: other-order")
+        .replace("do: check-fraud", "do: check fraud");
+    std::fs::write(&bad, wrong).unwrap();
     let bad = bad.to_str().unwrap();
     let (code, out, _) = run(backstitch(folder.path()).args(["check", bad, good]));
     assert_eq!(code, 1);

@@ -208,7 +208,8 @@ fn the_contract_of_the_language_is_one() {
         ("schemas/charge.avsc".to_owned(), anything.clone()),
         ("schemas/charged.avsc".to_owned(), anything),
     ]);
-    let source = "saga: example\nactivities: activities.yaml\nsteps:\n- do: charge-payment\n  undo: yes\n";
+    let source =
+        "saga: example\nactivities: activities.yaml\nsteps:\n- do: charge-payment\n  undo: yes\n";
     let read = checked("docs/language.md", source, &files);
     let definition = without_faults(vec![read]).remove(0);
     assert_eq!(definition.activities["charge-payment"].errors.len(), 2);

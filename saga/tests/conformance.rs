@@ -14,6 +14,7 @@ mod core_support;
 mod conformance {
     mod judge;
     mod play;
+    mod told;
     mod workers;
     mod world;
 

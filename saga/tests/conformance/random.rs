@@ -1,8 +1,10 @@
 //! Whole histories of definitions that nobody wrote, with everything that may go wrong.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use backstitch_saga::core::{ActKind, LineKind, LineStatus, Status};
+use backstitch_saga::definition::Definition;
 use serde_json::json;
 
 use super::generated::{event, family};
@@ -15,7 +17,7 @@ const RUNS: u64 = 50_000;
 const SEED: u64 = 1;
 
 /// How many histories the same definitions have.
-const PER_FAMILY: u64 = 25;
+const PER_FAMILY: u64 = 10;
 
 /// What happens in a history before everything turns good.
 const MOVES: usize = 60;
@@ -39,7 +41,7 @@ fn history(seed: u64) -> World {
 
 /// One history of a world with a mistake in it.
 pub(super) fn history_of(seed: u64, mutant: Option<Mutant>) -> World {
-    let definitions = family(&mut Chance::from_seed(seed / PER_FAMILY));
+    let definitions = family_of(seed);
     let mut chance = Chance::from_seed(seed ^ 0x5eed);
     let mut world = World::of(definitions);
     world.hasty = true;
@@ -56,6 +58,21 @@ pub(super) fn history_of(seed: u64, mutant: Option<Mutant>) -> World {
     }
     settle(&mut world);
     world
+}
+
+/// Definitions take longer to draw and to check than to run.
+fn family_of(seed: u64) -> Vec<Definition> {
+    thread_local! {
+        static LATEST: RefCell<(u64, Vec<Definition>)> = const { RefCell::new((0, Vec::new())) };
+    }
+    let number = seed / PER_FAMILY;
+    LATEST.with_borrow_mut(|(latest, known)| {
+        if known.is_empty() || *latest != number {
+            *known = family(&mut Chance::from_seed(number));
+            *latest = number;
+        }
+        known.clone()
+    })
 }
 
 /// Something happens.

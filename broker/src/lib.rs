@@ -7,5 +7,5 @@ pub use client::{
     Admin, BatchDone, BrokerError, Consumer, ConsumerControl, ConsumerError, ConsumerHandler,
     ConsumerOptions, Delivery, DeliveryError, ErrorCode, IncomingRecord, KafkaConfig, NewTopicSpec,
     OffsetReset, OutgoingRecord, Producer, SelfCheck, StartAt, TopicOutcome, TopicPartition,
-    TopicReader, read_all, self_check,
+    TopicReader, partition_of, read_all, self_check,
 };

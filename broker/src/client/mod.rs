@@ -8,6 +8,8 @@ mod config;
 mod consumer;
 mod consumer_loop;
 mod error;
+mod lanes;
+mod placement;
 mod producer;
 mod reader;
 mod record;
@@ -21,6 +23,7 @@ pub use consumer::{
     Consumer, ConsumerControl, ConsumerHandler, ConsumerOptions, OffsetReset, StartAt,
 };
 pub use error::{BrokerError, ConsumerError, DeliveryError, ErrorCode};
+pub use placement::partition_of;
 pub use producer::{BatchDone, Delivery, Producer};
 pub use reader::{TopicReader, read_all};
 pub use record::{IncomingRecord, OutgoingRecord, TopicPartition};

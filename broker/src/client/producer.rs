@@ -4,11 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -17,14 +18,13 @@ use rdkafka::{Message, Statistics};
 
 use super::config::KafkaConfig;
 use super::error::{BrokerError, DeliveryError, ErrorCode};
+use super::lanes::{Flight, LaneId, Lanes, Room};
 use super::record::OutgoingRecord;
 use super::settings::Role;
 use super::wait::{Slot, lock};
 
 /// How long [`Producer::send`] waits for room in the queue.
 const QUEUE_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How often it looks again. The library has no signal for room.
-const QUEUE_LOOK: Duration = Duration::from_millis(1);
 /// How long a poll serves deliveries before it looks whether to stop. The binding spins through the last millisecond of each
 /// poll, so a short one costs an idle process: 100 ms were 1 % of a core for each producer.
 const POLL: Duration = Duration::from_millis(500);
@@ -33,7 +33,7 @@ const ONE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Produces batches, idempotently and without gaps, and counts their deliveries.
 ///
-/// Records of one partition are delivered in the order of the calls. One producer a process is the intent: each is a connection to
+/// Records that name the same partition, and records that have the same key, are delivered in the order of the calls. One producer a process is the intent: each is a connection to
 /// every broker, and threads. Dropping it fails what is still queued; [`flush`](Producer::flush) first.
 pub struct Producer {
     native: Arc<BaseProducer<Deliveries>>,
@@ -62,13 +62,16 @@ impl Producer {
         config: &KafkaConfig,
         on_done: impl Fn(BatchDone) + Send + Sync + 'static,
     ) -> Result<Producer, BrokerError> {
+        let mut native = config.native(Role::Producer, &[])?;
         let context = Deliveries {
             on_done: Box::new(on_done),
             producer: OnceLock::new(),
             produce_requests: AtomicU64::new(0),
+            lanes: Mutex::new(Lanes::new(room_of(&mut native)?)),
+            awaited: AtomicUsize::new(0),
+            moved: Condvar::new(),
         };
-        let native: BaseProducer<Deliveries> = config
-            .native(Role::Producer, &[])?
+        let native: BaseProducer<Deliveries> = native
             .create_with_context(context)
             .map_err(|error| BrokerError::from_kafka("start a producer", error))?;
         let native = Arc::new(native);
@@ -104,10 +107,9 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// If the producer has ended or the queue stayed full. Then nothing was taken and `on_done` isn't called. (If the queue fills up
-    /// in the middle and stays full, the rest fails and is counted in `on_done`.)
+    /// If the producer has ended or the queue stayed full. Then nothing was taken and `on_done` isn't called.
     pub fn send(&self, batch_id: u64, records: Vec<OutgoingRecord>) -> Result<(), BrokerError> {
-        self.hand_over(&records, Waiter::Batch(batch_id))
+        self.hand_over(records, Waiter::Batch(batch_id))
     }
 
     /// Hands over one record and returns its delivery, to be awaited or waited for.
@@ -117,7 +119,7 @@ impl Producer {
     /// As for [`send`](Producer::send).
     pub fn deliver(&self, record: OutgoingRecord) -> Result<Delivery, BrokerError> {
         let slot = Slot::new();
-        self.hand_over(&[record], Waiter::One(slot.clone()))?;
+        self.hand_over(vec![record], Waiter::One(slot.clone()))?;
         Ok(Delivery { slot })
     }
 
@@ -140,7 +142,7 @@ impl Producer {
 
     /// How many records are queued or in flight.
     pub fn queued_count(&self) -> usize {
-        usize::try_from(self.native.in_flight_count()).unwrap_or(0)
+        lock(&self.native.context().lanes).queued()
     }
 
     /// Waits until everything that was sent is acknowledged or failed.
@@ -149,73 +151,43 @@ impl Producer {
     ///
     /// If the time is over; what is left stays queued.
     pub fn flush(&self, timeout: Duration) -> Result<(), BrokerError> {
-        self.native
-            .flush(timeout)
-            .map_err(|error| BrokerError::from_kafka("flush the producer", error))
+        let is_empty = |lanes: &Lanes<Arc<Batch>>| lanes.queued() == 0;
+        match self
+            .native
+            .context()
+            .wait_until(Instant::now() + timeout, is_empty)
+        {
+            Some(_) => Ok(()),
+            None => Err(BrokerError::from_kafka(
+                "flush the producer",
+                KafkaError::Flush(ErrorCode::OperationTimedOut),
+            )),
+        }
     }
 
-    fn hand_over(&self, records: &[OutgoingRecord], waiter: Waiter) -> Result<(), BrokerError> {
-        if let Some((_, reason)) = self.native.client().fatal_error() {
-            return Err(BrokerError::Fatal { reason });
-        }
+    fn hand_over(&self, records: Vec<OutgoingRecord>, waiter: Waiter) -> Result<(), BrokerError> {
         // One more than there are records, so that the batch can't be through before the last is handed over.
         let batch = Arc::new(Batch {
             waiter,
             left: AtomicUsize::new(records.len() + 1),
             failures: Mutex::new(None),
         });
-        let mut deadline = None;
-        for (index, record) in records.iter().enumerate() {
-            match self.enqueue(record, &batch, &mut deadline) {
-                Ok(()) => {}
-                Err(ErrorCode::QueueFull) if index == 0 => {
-                    return Err(BrokerError::QueueFull {
-                        waited: QUEUE_WAIT_MAX,
-                    });
-                }
-                Err(code @ (ErrorCode::QueueFull | ErrorCode::Fatal)) => {
-                    batch.fail(code, records.len() - index, None);
-                    batch.count_down(records.len() - index, self.native.context());
-                    break;
-                }
-                Err(code) => {
-                    batch.fail(code, 1, Some(index));
-                    batch.count_down(1, self.native.context());
-                }
+        let context = self.native.context();
+        let flights = {
+            let deadline = Instant::now() + QUEUE_WAIT_MAX;
+            let has_room = |lanes: &Lanes<Arc<Batch>>| lanes.has_room(&records);
+            let lanes = context.wait_until(deadline, has_room);
+            let mut lanes = lanes.ok_or(BrokerError::QueueFull {
+                waited: QUEUE_WAIT_MAX,
+            })?;
+            if let Some((_, reason)) = self.native.client().fatal_error() {
+                return Err(BrokerError::Fatal { reason });
             }
-        }
-        batch.count_down(1, self.native.context());
+            lanes.admit(records, &batch)
+        };
+        context.fly(Some(&self.native), flights);
+        batch.count_down(1, context);
         Ok(())
-    }
-
-    fn enqueue(
-        &self,
-        record: &OutgoingRecord,
-        batch: &Arc<Batch>,
-        deadline: &mut Option<Instant>,
-    ) -> Result<(), ErrorCode> {
-        let mut native: BaseRecord<'_, [u8], [u8], Arc<Batch>> =
-            BaseRecord::with_opaque_to(&record.topic, batch.clone());
-        native.partition = record.partition;
-        native.key = record.key.as_deref();
-        native.payload = record.payload.as_deref();
-        native.timestamp = record.timestamp_ms;
-        native.headers = record.native_headers();
-        loop {
-            let (error, back) = match self.native.send(native) {
-                Ok(()) => return Ok(()),
-                Err(refused) => refused,
-            };
-            let code = error
-                .rdkafka_error_code()
-                .unwrap_or(ErrorCode::InvalidArgument);
-            let until = *deadline.get_or_insert_with(|| Instant::now() + QUEUE_WAIT_MAX);
-            if code != ErrorCode::QueueFull || Instant::now() >= until {
-                return Err(code);
-            }
-            native = back;
-            std::thread::sleep(QUEUE_LOOK);
-        }
     }
 }
 
@@ -288,6 +260,12 @@ struct Batch {
     failures: Mutex<Option<Failures>>,
 }
 
+/// What comes back with a record: its batch, and the lane in which it left.
+struct Ticket {
+    batch: Arc<Batch>,
+    lane: LaneId,
+}
+
 struct Failures {
     first: ErrorCode,
     count: usize,
@@ -331,9 +309,78 @@ struct Deliveries {
     on_done: Box<dyn Fn(BatchDone) + Send + Sync>,
     producer: OnceLock<Weak<BaseProducer<Deliveries>>>,
     produce_requests: AtomicU64,
+    lanes: Mutex<Lanes<Arc<Batch>>>,
+    /// How many threads wait for [`Deliveries::moved`].
+    awaited: AtomicUsize,
+    /// Records are off the queue.
+    moved: Condvar,
 }
 
 impl Deliveries {
+    /// Waits until the queue is as wished; `None` when the time is over.
+    fn wait_until(
+        &self,
+        deadline: Instant,
+        is_so: impl Fn(&Lanes<Arc<Batch>>) -> bool,
+    ) -> Option<MutexGuard<'_, Lanes<Arc<Batch>>>> {
+        let mut lanes = lock(&self.lanes);
+        if is_so(&lanes) {
+            return Some(lanes);
+        }
+        self.awaited.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                let waited = self.moved.wait_timeout(lanes, left);
+                (lanes, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            }
+            let is_so = is_so(&lanes);
+            if is_so || left.is_zero() {
+                self.awaited.fetch_sub(1, Ordering::Relaxed);
+                return is_so.then_some(lanes);
+            }
+        }
+    }
+
+    /// Hands flights over to the library, and those that follow at once. Without a producer, which is being dropped, they fail.
+    fn fly(&self, native: Option<&BaseProducer<Deliveries>>, mut flights: Vec<Flight<Arc<Batch>>>) {
+        while let Some(flight) = flights.pop() {
+            let lane = flight.lane;
+            let failed = hand_over(native, flight);
+            {
+                let mut lanes = lock(&self.lanes);
+                flights.extend(lanes.land(lane, failed.len(), None));
+                flights.extend(lanes.handed_over(lane));
+            }
+            self.tell();
+            for (batch, index, code) in failed {
+                let is_its_own = !matches!(
+                    code,
+                    ErrorCode::Fatal | ErrorCode::QueueFull | ErrorCode::PurgeQueue
+                );
+                batch.fail(code, 1, is_its_own.then_some(index));
+                batch.count_down(1, self);
+            }
+        }
+    }
+
+    /// Tells those who wait that records are off the queue.
+    fn tell(&self) {
+        if self.awaited.load(Ordering::Relaxed) > 0 {
+            self.moved.notify_all();
+        }
+    }
+
+    /// A record is off the queue: what waited behind it leaves.
+    fn landed(&self, lane: LaneId, partition: Option<i32>) {
+        let flights = lock(&self.lanes).land(lane, 1, partition);
+        self.tell();
+        if !flights.is_empty() {
+            let native = self.producer.get().and_then(Weak::upgrade);
+            self.fly(native.as_deref(), flights);
+        }
+    }
+
     fn judge(&self, failures: Failures) -> DeliveryError {
         // The library's callbacks don't tell a fatal error from a passing one; the producer does. It is gone if it is being dropped.
         let ended = self
@@ -394,21 +441,94 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Arc<Batch>;
+    type DeliveryOpaque = Arc<Ticket>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, batch: Arc<Batch>) {
-        match result {
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Arc<Ticket>) {
+        let Ticket { batch, lane } = &*ticket;
+        let partition = match result {
             Ok(message) => {
                 if let Waiter::One(slot) = &batch.waiter {
                     slot.fill(Ok((message.partition(), message.offset())));
                 }
+                Some(message.partition())
             }
-            Err((error, _)) => batch.fail(
-                error.rdkafka_error_code().unwrap_or(ErrorCode::Unknown),
-                1,
-                None,
-            ),
-        }
+            Err((error, _)) => {
+                let code = error.rdkafka_error_code().unwrap_or(ErrorCode::Unknown);
+                batch.fail(code, 1, None);
+                None
+            }
+        };
+        self.landed(*lane, partition);
         batch.count_down(1, self);
     }
+}
+
+/// A record that the library did not take: its batch, its place in there, and why.
+type NotTaken = (Arc<Batch>, usize, ErrorCode);
+
+/// Hands the records of a lane over, without anything else in between: the library's thread wakes up with the first of them,
+/// and what is not there by then waits for another request.
+fn hand_over(
+    native: Option<&BaseProducer<Deliveries>>,
+    flight: Flight<Arc<Batch>>,
+) -> Vec<NotTaken> {
+    let Flight { lane, parcels } = flight;
+    let mut failed = Vec::new();
+    let Some(native) = native else {
+        let parcels = parcels.into_iter();
+        return parcels
+            .map(|parcel| (parcel.batch, parcel.index, ErrorCode::PurgeQueue))
+            .collect();
+    };
+    let headers: Vec<_> = parcels
+        .iter()
+        .map(|parcel| parcel.record.native_headers())
+        .collect();
+    let mut ticket: Option<Arc<Ticket>> = None;
+    for (parcel, headers) in parcels.iter().zip(headers) {
+        let ticket = match &mut ticket {
+            Some(ticket) if Arc::ptr_eq(&ticket.batch, &parcel.batch) => ticket,
+            other => other.insert(Arc::new(Ticket {
+                batch: Arc::clone(&parcel.batch),
+                lane,
+            })),
+        };
+        let record = &parcel.record;
+        let mut taken: BaseRecord<'_, [u8], [u8], Arc<Ticket>> =
+            BaseRecord::with_opaque_to(&record.topic, Arc::clone(ticket));
+        taken.partition = record.partition;
+        taken.key = record.key.as_deref();
+        taken.payload = record.payload.as_deref();
+        taken.timestamp = record.timestamp_ms;
+        taken.headers = headers;
+        if let Err((error, _)) = native.send(taken) {
+            let code = error
+                .rdkafka_error_code()
+                .unwrap_or(ErrorCode::InvalidArgument);
+            failed.push((Arc::clone(&parcel.batch), parcel.index, code));
+        }
+    }
+    failed
+}
+
+/// What may be queued, by the settings' names; the library's own limits are taken off.
+fn room_of(config: &mut ClientConfig) -> Result<Room, BrokerError> {
+    let mut take = |key: &str, off: &str| -> Result<usize, BrokerError> {
+        let value = config.get(key).unwrap_or_default().to_owned();
+        config.set(key, off);
+        value.trim().parse().map_err(|_| BrokerError::Setting {
+            key: key.to_owned(),
+            reason: format!("is {value:?}: it must be a number, 0 or above"),
+        })
+    };
+    let count_max = take("queue.buffering.max.messages", "0")?;
+    let kilobytes = take("queue.buffering.max.kbytes", "2147483647")?;
+    Ok(Room {
+        count_max: if count_max == 0 {
+            usize::MAX
+        } else {
+            count_max
+        },
+        bytes_max: kilobytes.saturating_mul(1024),
+    })
 }

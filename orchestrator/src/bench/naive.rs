@@ -148,7 +148,8 @@ impl ConsumerHandler for Intake {
                 continue;
             };
             for start in starts {
-                let partition = wire::partition_of(start.saga.as_bytes(), self.kit.partitions);
+                let partition =
+                    backstitch_broker::partition_of(start.saga.as_bytes(), self.kit.partitions);
                 let Ok(payload) = self.kit.codec.encode_start(&start) else {
                     continue;
                 };

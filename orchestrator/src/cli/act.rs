@@ -182,7 +182,7 @@ pub(crate) fn send(
     let inbox = context.topics().inbox();
     let partitions = context.partitions_of(&kafka, &inbox)?;
     let mut record = OutgoingRecord::new(inbox, payload).with_key(key);
-    record.partition = Some(wire::partition_of(key.as_bytes(), partitions));
+    record.partition = Some(backstitch_broker::partition_of(key.as_bytes(), partitions));
     let own = [
         (wire::SAGA_ID, key),
         (wire::SAGA_KIND, kind),

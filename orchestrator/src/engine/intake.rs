@@ -302,7 +302,7 @@ impl Reader {
         traceparent: Option<&str>,
         at_ms: i64,
     ) -> OutgoingRecord {
-        let partition = wire::partition_of(key.as_bytes(), self.parts.partitions);
+        let partition = backstitch_broker::partition_of(key.as_bytes(), self.parts.partitions);
         let mut headers = Vec::with_capacity(2);
         if let Some(trace) = traceparent {
             headers.push((Cow::Borrowed(wire::TRACEPARENT), trace.as_bytes().to_vec()));

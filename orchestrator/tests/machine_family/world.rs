@@ -132,7 +132,7 @@ impl World {
     }
 
     fn writes(&mut self, key: &str, payload: Vec<u8>, headers: Vec<(String, Option<Vec<u8>>)>) {
-        let partition = wire::partition_of(key.as_bytes(), PARTITIONS);
+        let partition = backstitch_broker::partition_of(key.as_bytes(), PARTITIONS);
         let log = &mut self.inbox[usize::try_from(partition).unwrap()];
         log.push(IncomingRecord {
             topic: Arc::from(self.topics.inbox()),
@@ -335,7 +335,7 @@ impl World {
             let headers = headers.map(|(n, v)| (n.clone().into_owned(), Some(v.clone())));
             assert_eq!(
                 record.partition,
-                Some(wire::partition_of(key.as_bytes(), PARTITIONS))
+                Some(backstitch_broker::partition_of(key.as_bytes(), PARTITIONS))
             );
             self.writes(&key, record.payload.clone().unwrap(), headers.collect());
         } else if record.topic.contains(".commands.") {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use backstitch_broker::{IncomingRecord, OutgoingRecord};
-use backstitch_schemas::wire;
 
 use super::scenario::topics;
 
@@ -81,7 +80,7 @@ impl Broker {
         let count = self.logs.get(&*record.topic).map_or(1, Vec::len);
         let count = i32::try_from(count).unwrap_or(1);
         let key = record.key.as_deref().unwrap_or_default();
-        let by_key = || wire::partition_of(key, count);
+        let by_key = || backstitch_broker::partition_of(key, count);
         record.partition.unwrap_or_else(by_key)
     }
 

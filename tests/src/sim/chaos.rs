@@ -3,7 +3,7 @@
 use backstitch_orchestrator::engine::machine::Input;
 use backstitch_orchestrator::store::{ListQuery, SagaStatus};
 use backstitch_saga::Saga;
-use backstitch_schemas::{Act, ActKind, Direction, Reply, ReplyOutcome, Start, wire};
+use backstitch_schemas::{Act, ActKind, Direction, Reply, ReplyOutcome, Start};
 
 use super::broker::{COMMAND_PARTITIONS, Stored};
 use super::faults::Faults;
@@ -41,7 +41,7 @@ impl World {
     }
 
     pub(super) fn partition_of(&self, key: &str) -> i32 {
-        wire::partition_of(key.as_bytes(), self.scenario.partitions)
+        backstitch_broker::partition_of(key.as_bytes(), self.scenario.partitions)
     }
 
     /// The partition, or by mistake another one.
@@ -119,7 +119,7 @@ impl World {
             }
         }
         let key = record.key.clone().unwrap_or_default();
-        let partition = wire::partition_of(&key, self.scenario.partitions);
+        let partition = backstitch_broker::partition_of(&key, self.scenario.partitions);
         let offset = self.broker.end(&self.broker.inbox, partition);
         self.judge
             .poison

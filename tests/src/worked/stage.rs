@@ -224,7 +224,10 @@ impl Stage {
         let mut record =
             OutgoingRecord::new(self.topics.inbox(), payload).with_key(saga.key.as_str());
         let partitions = TopicSizes::default().inbox_partitions;
-        record.partition = Some(wire::partition_of(saga.key.as_bytes(), partitions));
+        record.partition = Some(backstitch_broker::partition_of(
+            saga.key.as_bytes(),
+            partitions,
+        ));
         self.produce(record);
     }
 

@@ -3,7 +3,7 @@
 use backstitch_broker::{IncomingRecord, OutgoingRecord};
 use backstitch_orchestrator::store::{JournalRow, SagaRow, ShardId};
 use backstitch_saga::Saga;
-use backstitch_schemas::{Act, ActKind, JournalEntry, wire};
+use backstitch_schemas::{Act, ActKind, JournalEntry};
 use backstitch_workers::order::{Effect, order_activities, read_ledger};
 
 use super::orders::Order;
@@ -165,7 +165,7 @@ impl World {
     /// A record for the inbox, in the partition of its saga.
     pub fn for_inbox(&self, saga: &str, payload: Vec<u8>) -> OutgoingRecord {
         let mut record = OutgoingRecord::new(self.topics().inbox(), payload).with_key(saga);
-        record.partition = Some(wire::partition_of(saga.as_bytes(), 4));
+        record.partition = Some(backstitch_broker::partition_of(saga.as_bytes(), 4));
         record
     }
 }

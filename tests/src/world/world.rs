@@ -206,7 +206,7 @@ impl World {
     pub fn order_in(&self, partition: i32, partitions: i32) -> Order {
         loop {
             let order = self.order();
-            if wire::partition_of(order.saga().as_bytes(), partitions) == partition {
+            if backstitch_broker::partition_of(order.saga().as_bytes(), partitions) == partition {
                 return order;
             }
         }

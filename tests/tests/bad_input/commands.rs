@@ -153,7 +153,7 @@ fn a_command_whose_reply_has_nowhere_to_go_does_not_stop_its_worker() {
 fn a_command_of_a_saga_that_never_began_is_answered_and_the_answer_set_aside() {
     let world = shared();
     let bad = spoilt(&world, |command| {
-        command.reply_partition = backstitch_schemas::wire::partition_of(command.saga.as_bytes(), 4)
+        command.reply_partition = backstitch_broker::partition_of(command.saga.as_bytes(), 4)
     });
     let saga = String::from_utf8(bad.key.clone().unwrap()).unwrap();
     world.produce(bad);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use backstitch_broker::OutgoingRecord;
-use backstitch_schemas::{ActKind, DeadLetterReason as Reason, wire};
+use backstitch_schemas::{ActKind, DeadLetterReason as Reason};
 use backstitch_tests::world::World;
 
 use super::{bombs, messages, shared, sizes};
@@ -136,7 +136,7 @@ fn a_start_of_an_unknown_definition_is_set_aside() {
     let world = shared();
     let saga = (0..)
         .map(|n| format!("no-such-definition/{n}"))
-        .find(|saga| wire::partition_of(saga.as_bytes(), 4) == 1)
+        .find(|saga| backstitch_broker::partition_of(saga.as_bytes(), 4) == 1)
         .unwrap();
     let start = world
         .codec()

@@ -167,7 +167,10 @@ fn a_repeated_event_starts_nothing() {
         let starts: Vec<i64> = starts.map(|record| record.offset).collect();
         (starts.len() == 3).then_some(starts)
     });
-    world.reads_past(wire::partition_of(order.saga().as_bytes(), 4), starts[2]);
+    world.reads_past(
+        backstitch_broker::partition_of(order.saga().as_bytes(), 4),
+        starts[2],
+    );
 
     assert_eq!(world.rows_of(&order.saga()), rows);
     world.completes(&order);

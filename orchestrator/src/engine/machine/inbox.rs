@@ -71,7 +71,7 @@ pub(crate) fn read(
         let detail = format!("its key is `{key}`, but it is about saga `{named}`");
         return dead(DeadLetterReason::BadKey, detail);
     }
-    let partition = wire::partition_of(key.as_bytes(), partitions);
+    let partition = backstitch_broker::partition_of(key.as_bytes(), partitions);
     if partition != shard.0 {
         return Arrival::Stray { partition };
     }

@@ -83,7 +83,7 @@ impl Names {
         }?;
         Ok(OutgoingRecord {
             topic: Arc::clone(&self.inbox),
-            partition: Some(wire::partition_of(to.as_bytes(), partitions)),
+            partition: Some(backstitch_broker::partition_of(to.as_bytes(), partitions)),
             key: Some(to.into_bytes()),
             payload: Some(payload),
             headers,

@@ -206,7 +206,7 @@ impl Names {
             JournalKind::Forward => match journal_codec.decode_dead_letter(&row.entry) {
                 Ok(letter) => {
                     let key = letter.key.clone().unwrap_or_default();
-                    vec![self.forward(letter, wire::partition_of(&key, partitions))]
+                    vec![self.forward(letter, backstitch_broker::partition_of(&key, partitions))]
                 }
                 Err(_) => Vec::new(),
             },

@@ -449,7 +449,7 @@ impl Machine {
         };
         self.is_loading = false;
         let is_ours = |machine: &Self, key: &str| {
-            let id = ShardId(wire::partition_of(
+            let id = ShardId(backstitch_broker::partition_of(
                 key.as_bytes(),
                 machine.config.partitions,
             ));
@@ -478,7 +478,7 @@ impl Machine {
 
     /// Puts a saga that was read from the store under a claim at hand.
     fn at_hand(&mut self, epoch: Epoch, row: SagaRow, is_last_try: bool) {
-        let id = ShardId(wire::partition_of(
+        let id = ShardId(backstitch_broker::partition_of(
             row.key.as_bytes(),
             self.config.partitions,
         ));

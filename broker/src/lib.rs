@@ -5,7 +5,7 @@ pub mod embedded;
 
 pub use client::{
     Admin, BatchDone, BrokerError, Consumer, ConsumerControl, ConsumerError, ConsumerHandler,
-    ConsumerOptions, Delivery, DeliveryError, ErrorCode, IncomingRecord, KafkaConfig, NewTopicSpec,
-    OffsetReset, OutgoingRecord, Producer, SelfCheck, StartAt, TopicOutcome, TopicPartition,
-    TopicReader, partition_of, read_all, self_check,
+    ConsumerOptions, Delivery, DeliveryError, ErrorCode, Headers, IncomingRecord, KafkaConfig,
+    NewTopicSpec, OffsetReset, OutgoingRecord, Producer, SelfCheck, StartAt, TopicOutcome,
+    TopicPartition, TopicReader, partition_of, read_all, self_check,
 };

@@ -1,9 +1,8 @@
 //! Writes replies and dead letters as records.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use backstitch_broker::{IncomingRecord, OutgoingRecord};
+use backstitch_broker::{Headers, IncomingRecord, OutgoingRecord};
 use backstitch_schemas::{Codec, DeadLetter, EncodeError, HeaderField, Reply, ReplyOutcome, wire};
 
 use crate::intake::{Job, Rejected};
@@ -22,7 +21,9 @@ const CUT_VALUE_BYTES: usize = 64 << 10;
 /// Bytes of a dead letter: below the client's limit for a record, headers included.
 const LETTER_BYTES_MAX: usize = 900_000;
 
-type Headers = Vec<(Cow<'static, str>, Vec<u8>)>;
+/// Bytes of the names of a record's headers, and of their values, roughly.
+const HEADER_NAMES_LEN: usize = 130;
+const HEADER_VALUES_LEN: usize = 320;
 
 /// Writes what one worker sends.
 #[derive(Debug)]
@@ -93,20 +94,15 @@ impl Outlet {
             reply.attempt,
             reply.outcome.as_str()
         );
-        let mut headers = self.headers(REPLY_TYPE, id, reply.at_ms);
-        headers.extend([
-            (wire::CE_SUBJECT.into(), reply.saga.clone().into_bytes()),
-            (wire::SAGA_ID.into(), reply.saga.clone().into_bytes()),
-            (wire::SAGA_STEP.into(), reply.step.clone().into_bytes()),
-            (
-                wire::SAGA_ATTEMPT.into(),
-                reply.attempt.to_string().into_bytes(),
-            ),
-            (wire::SAGA_KIND.into(), b"reply".to_vec()),
-        ]);
+        let mut headers = self.headers(REPLY_TYPE, &id, reply.at_ms);
+        headers.push(wire::CE_SUBJECT, &reply.saga);
+        headers.push(wire::SAGA_ID, &reply.saga);
+        headers.push(wire::SAGA_STEP, &reply.step);
+        headers.push(wire::SAGA_ATTEMPT, reply.attempt.to_string());
+        headers.push(wire::SAGA_KIND, "reply");
         for name in [wire::TRACEPARENT, wire::TRACESTATE] {
             if let Some(value) = job.record.header(name) {
-                headers.push((name.into(), value.to_vec()));
+                headers.push(name, value);
             }
         }
         Ok(OutgoingRecord {
@@ -119,22 +115,14 @@ impl Outlet {
         })
     }
 
-    fn headers(&self, kind: &'static str, id: String, now_ms: i64) -> Headers {
-        let mut headers = Headers::with_capacity(12);
-        headers.extend([
-            (
-                wire::CONTENT_TYPE.into(),
-                wire::CONTENT_TYPE_AVRO.as_bytes().to_vec(),
-            ),
-            (
-                wire::CE_SPECVERSION.into(),
-                wire::CE_SPECVERSION_VALUE.as_bytes().to_vec(),
-            ),
-            (wire::CE_TYPE.into(), kind.as_bytes().to_vec()),
-            (wire::CE_ID.into(), id.into_bytes()),
-            (wire::CE_SOURCE.into(), self.source.clone().into_bytes()),
-            (wire::CE_TIME.into(), time::rfc3339(now_ms).into_bytes()),
-        ]);
+    fn headers(&self, kind: &'static str, id: &str, now_ms: i64) -> Headers {
+        let mut headers = Headers::with_capacity(12, HEADER_NAMES_LEN, HEADER_VALUES_LEN);
+        headers.push(wire::CONTENT_TYPE, wire::CONTENT_TYPE_AVRO);
+        headers.push(wire::CE_SPECVERSION, wire::CE_SPECVERSION_VALUE);
+        headers.push(wire::CE_TYPE, kind);
+        headers.push(wire::CE_ID, id);
+        headers.push(wire::CE_SOURCE, &self.source);
+        headers.push(wire::CE_TIME, time::rfc3339(now_ms));
         headers
     }
 
@@ -155,26 +143,12 @@ impl Outlet {
             Err(error @ EncodeError::Registry(_)) => return Err(error),
         };
         let id = format!("{}/{}/{}", record.topic, record.partition, record.offset);
-        let mut headers = self.headers(DEAD_LETTER_TYPE, id, now_ms);
-        headers.extend([
-            (
-                wire::DLQ_REASON.into(),
-                rejected.reason.as_str().as_bytes().to_vec(),
-            ),
-            (
-                wire::DLQ_ORIGINAL_TOPIC.into(),
-                record.topic.as_bytes().to_vec(),
-            ),
-            (
-                wire::DLQ_ORIGINAL_PARTITION.into(),
-                record.partition.to_string().into_bytes(),
-            ),
-            (
-                wire::DLQ_ORIGINAL_OFFSET.into(),
-                record.offset.to_string().into_bytes(),
-            ),
-            (wire::DLQ_DETAIL.into(), letter.detail.into_bytes()),
-        ]);
+        let mut headers = self.headers(DEAD_LETTER_TYPE, &id, now_ms);
+        headers.push(wire::DLQ_REASON, rejected.reason.as_str());
+        headers.push(wire::DLQ_ORIGINAL_TOPIC, &*record.topic);
+        headers.push(wire::DLQ_ORIGINAL_PARTITION, record.partition.to_string());
+        headers.push(wire::DLQ_ORIGINAL_OFFSET, record.offset.to_string());
+        headers.push(wire::DLQ_DETAIL, &letter.detail);
         Ok(OutgoingRecord {
             topic: Arc::clone(&self.dead_letters),
             partition: None,
@@ -211,8 +185,8 @@ impl Outlet {
             headers: headers
                 .iter()
                 .map(|(name, value)| HeaderField {
-                    name: name.clone(),
-                    value: value.clone(),
+                    name: name.to_owned(),
+                    value: value.map(<[u8]>::to_vec),
                 })
                 .collect(),
             by: self.worker.clone(),

@@ -260,14 +260,9 @@ fn place(record: &OutgoingRecord, lanes: usize) -> usize {
 }
 
 fn bytes_of(record: &OutgoingRecord) -> usize {
-    let headers: usize = record
-        .headers
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
     let key = record.key.as_ref().map_or(0, Vec::len);
     let payload = record.payload.as_ref().map_or(0, Vec::len);
-    RECORD_BYTES + key + payload + headers
+    RECORD_BYTES + key + payload + record.headers.byte_len()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod config;
 mod consumer;
 mod consumer_loop;
 mod error;
+mod headers;
 mod lanes;
 mod placement;
 mod producer;
@@ -23,6 +24,7 @@ pub use consumer::{
     Consumer, ConsumerControl, ConsumerHandler, ConsumerOptions, OffsetReset, StartAt,
 };
 pub use error::{BrokerError, ConsumerError, DeliveryError, ErrorCode};
+pub use headers::Headers;
 pub use placement::partition_of;
 pub use producer::{BatchDone, Delivery, Producer};
 pub use reader::{TopicReader, read_all};

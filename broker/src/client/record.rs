@@ -1,11 +1,12 @@
 //! Records as they leave and arrive, free of librdkafka's types.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
+use rdkafka::message::{self as native, BorrowedMessage, Header, OwnedHeaders};
+
+use super::headers::Headers;
 
 /// Names one partition of one topic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,7 +45,7 @@ pub struct OutgoingRecord {
     /// The payload; `None` is Kafka's null (a tombstone).
     pub payload: Option<Vec<u8>>,
     /// The headers, in order; a name may repeat.
-    pub headers: Vec<(Cow<'static, str>, Vec<u8>)>,
+    pub headers: Headers,
     /// Milliseconds since the Unix epoch; `None` is the time of sending.
     pub timestamp_ms: Option<i64>,
 }
@@ -57,7 +58,7 @@ impl OutgoingRecord {
             partition: None,
             key: None,
             payload: Some(payload.into()),
-            headers: Vec::new(),
+            headers: Headers::new(),
             timestamp_ms: None,
         }
     }
@@ -74,11 +75,8 @@ impl OutgoingRecord {
             return None;
         }
         let headers = OwnedHeaders::new_with_capacity(self.headers.len());
-        Some(self.headers.iter().fold(headers, |headers, (name, value)| {
-            headers.insert(Header {
-                key: name,
-                value: Some(value),
-            })
+        Some(self.headers.iter().fold(headers, |headers, (key, value)| {
+            headers.insert(Header { key, value })
         }))
     }
 }
@@ -101,7 +99,7 @@ pub struct IncomingRecord {
     pub payload: Option<Vec<u8>>,
     /// The headers, in order. A name that isn't UTF-8 can't be read by this client: the header is then
     /// `("\u{fffd}", None)`.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: Headers,
     /// Milliseconds since the Unix epoch; -1 if the record has no time.
     pub timestamp_ms: i64,
 }
@@ -126,23 +124,25 @@ impl IncomingRecord {
 
     /// The value of the first header of this name, if it is there and not null.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .and_then(|(_, value)| value.as_deref())
+        self.headers.get(name)
     }
 }
 
 /// The binding unwraps a header's name as UTF-8, so a record of another client could end the consumer's thread, again at
 /// every restart. Caught here, it costs that one name.
-fn read_headers(headers: &impl Headers) -> Vec<(String, Option<Vec<u8>>)> {
-    (0..headers.count())
-        .filter_map(|index| {
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                let header = headers.try_get(index)?;
-                Some((header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
-            }))
-            .unwrap_or_else(|_| Some(("\u{fffd}".to_owned(), None)))
-        })
-        .collect()
+fn read_headers(read: &impl native::Headers) -> Headers {
+    let count = read.count();
+    let mut headers = Headers::with_capacity(count, count * 12, count * 24);
+    for index in 0..count {
+        let before = headers.len();
+        let pushed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            if let Some(header) = read.try_get(index) {
+                headers.push_field(header.key, header.value);
+            }
+        }));
+        if pushed.is_err() && headers.len() == before {
+            headers.push_field("\u{fffd}", None);
+        }
+    }
+    headers
 }

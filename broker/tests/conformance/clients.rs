@@ -78,7 +78,7 @@ fn kcat_reads_and_writes() {
     let topic = topic("kcat", 1);
     let record = OutgoingRecord {
         key: Some(b"k".to_vec()),
-        headers: vec![("h".into(), b"v".to_vec())],
+        headers: [("h", "v")].into(),
         ..OutgoingRecord::new(topic.as_str(), "from us")
     };
     let Some(command) = kcat(&[
@@ -165,10 +165,9 @@ assert seen == {0: b"from us", 1: b"from python"}, seen
     assert_eq!(got[1].key.as_deref(), Some([0xff, 0x00].as_slice()));
     assert_eq!(
         got[1].headers,
-        [
-            ("origin".to_owned(), Some(b"python".to_vec())),
-            ("null".to_owned(), None)
-        ]
+        [("origin", Some("python")), ("null", None)]
+            .into_iter()
+            .collect()
     );
     let partitions =
         [0, 1].map(|partition| backstitch_broker::TopicPartition::new(topic.as_str(), partition));

@@ -121,7 +121,7 @@ fn a_header_name_that_is_not_utf8_costs_that_name_and_not_the_consumer() {
         (0, 1)
     );
     let got = read_all(&config(), &topic, 10).unwrap();
-    assert_eq!(got[0].headers, [("\u{fffd}".to_owned(), None)]);
+    assert_eq!(got[0].headers.iter().next(), Some(("\u{fffd}", None)));
     assert_eq!(got[1].header("name"), Some(b"value".as_slice()));
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use backstitch_broker::{
     BrokerError, Consumer, ConsumerError, ConsumerHandler, ConsumerOptions, IncomingRecord,
-    KafkaConfig, OutgoingRecord, Producer, StartAt, TopicPartition,
+    KafkaConfig, OutgoingRecord, Producer, StartAt, TopicPartition, partition_of,
 };
 use backstitch_saga::{Definition, Outcome, Saga, Transition};
 use backstitch_schemas::{Codec, EventSchemas, wire};
@@ -148,8 +148,7 @@ impl ConsumerHandler for Intake {
                 continue;
             };
             for start in starts {
-                let partition =
-                    backstitch_broker::partition_of(start.saga.as_bytes(), self.kit.partitions);
+                let partition = partition_of(start.saga.as_bytes(), self.kit.partitions);
                 let Ok(payload) = self.kit.codec.encode_start(&start) else {
                     continue;
                 };

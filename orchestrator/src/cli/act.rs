@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backstitch_broker::{OutgoingRecord, Producer};
+use backstitch_broker::{OutgoingRecord, Producer, partition_of};
 use backstitch_saga::Change;
 use backstitch_saga::core::{self, Body, Cause};
 use backstitch_schemas::{Act, ActKind, wire};
@@ -182,16 +182,14 @@ pub(crate) fn send(
     let inbox = context.topics().inbox();
     let partitions = context.partitions_of(&kafka, &inbox)?;
     let mut record = OutgoingRecord::new(inbox, payload).with_key(key);
-    record.partition = Some(backstitch_broker::partition_of(key.as_bytes(), partitions));
+    record.partition = Some(partition_of(key.as_bytes(), partitions));
     let own = [
         (wire::SAGA_ID, key),
         (wire::SAGA_KIND, kind),
         (wire::CONTENT_TYPE, wire::CONTENT_TYPE_AVRO),
     ];
     for (name, value) in own {
-        record
-            .headers
-            .push((name.into(), value.as_bytes().to_vec()));
+        record.headers.push(name, value);
     }
     let producer = Producer::new(&kafka, |_| {})?;
     let place = producer.send_one(record)?;

@@ -1,13 +1,12 @@
 //! `publish`: events for a source topic.
 
-use std::borrow::Cow;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use backstitch_broker::{BatchDone, OutgoingRecord, Producer};
+use backstitch_broker::{BatchDone, Headers, OutgoingRecord, Producer};
 use backstitch_schemas::{Address, Codec, OrderPlaced, wire};
 use serde_json::{Value, json};
 
@@ -51,9 +50,6 @@ pub(crate) fn publish(context: &Context, args: &PublishArgs) -> Result<Answer, C
     Ok(Answer::good(text, json))
 }
 
-/// Headers as a record has them.
-type Headers = Vec<(Cow<'static, str>, Vec<u8>)>;
-
 /// Makes records of events.
 struct Maker {
     topic: Arc<str>,
@@ -81,8 +77,9 @@ impl Maker {
         record.key = self.key_of(event, place)?.map(String::into_bytes);
         record.headers.clone_from(&self.headers);
         if self.codec.is_some() {
-            let avro = wire::CONTENT_TYPE_AVRO.as_bytes().to_vec();
-            record.headers.push((wire::CONTENT_TYPE.into(), avro));
+            record
+                .headers
+                .push(wire::CONTENT_TYPE, wire::CONTENT_TYPE_AVRO);
         }
         Ok(record)
     }
@@ -178,7 +175,7 @@ fn headers(given: &[String]) -> Result<Headers, CliError> {
         .iter()
         .map(|pair| {
             parse_pair(pair)
-                .map(|(name, value)| (Cow::from(name), value.into_bytes()))
+                .map(|(name, value)| (name, Some(value)))
                 .map_err(|what| CliError::usage(format!("--header {pair}: {what}")))
         })
         .collect()

@@ -35,7 +35,7 @@ fn record(topic: &str, value: &str) -> IncomingRecord {
         generation: 0,
         key: None,
         payload: Some(value.as_bytes().to_vec()),
-        headers: Vec::new(),
+        headers: Default::default(),
         timestamp_ms: NOW - 1_000,
     }
 }

@@ -3,7 +3,6 @@
 //! A source offset is committed once the starts of its record are acknowledged. After a crash some
 //! records are read again; the same key is the same saga, so their starts change nothing.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -11,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use backstitch_broker::{
     BatchDone, BrokerError, Consumer, ConsumerControl, ConsumerError, ConsumerHandler,
-    ConsumerOptions, IncomingRecord, KafkaConfig, OutgoingRecord, Producer, StartAt,
-    TopicPartition,
+    ConsumerOptions, Headers, IncomingRecord, KafkaConfig, OutgoingRecord, Producer, StartAt,
+    TopicPartition, partition_of,
 };
 use backstitch_schemas::{
     Codec, DeadLetterReason, EncodeError, RecordKind, Start, WaitEvent, wire,
@@ -302,10 +301,10 @@ impl Reader {
         traceparent: Option<&str>,
         at_ms: i64,
     ) -> OutgoingRecord {
-        let partition = backstitch_broker::partition_of(key.as_bytes(), self.parts.partitions);
-        let mut headers = Vec::with_capacity(2);
+        let partition = partition_of(key.as_bytes(), self.parts.partitions);
+        let mut headers = Headers::new();
         if let Some(trace) = traceparent {
-            headers.push((Cow::Borrowed(wire::TRACEPARENT), trace.as_bytes().to_vec()));
+            headers.push(wire::TRACEPARENT, trace);
         }
         OutgoingRecord {
             topic: Arc::clone(&self.names.inbox),

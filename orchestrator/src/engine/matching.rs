@@ -108,7 +108,7 @@ impl Matcher {
         let headers = record
             .headers
             .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)));
+            .filter_map(|(name, value)| Some((name, value?)));
         let event = match decode_event(payload, headers, &self.schemas) {
             Ok(event) => event,
             Err(error) => {

@@ -227,8 +227,8 @@ fn record_spans(spans: &SpanSink, records: &[OutgoingRecord]) {
     let now = now_ms();
     for record in records {
         let value = |name: &str| {
-            let found = record.headers.iter().find(|(of, _)| of == name);
-            found.and_then(|(_, value)| std::str::from_utf8(value).ok())
+            let found = record.headers.get(name);
+            found.and_then(|value| std::str::from_utf8(value).ok())
         };
         let Some(trace) = value(wire::TRACEPARENT) else {
             continue;

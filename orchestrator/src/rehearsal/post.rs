@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backstitch_broker::{IncomingRecord, OutgoingRecord};
+use backstitch_broker::{Headers, IncomingRecord, OutgoingRecord};
 use backstitch_schemas::{Act, ActKind, Codec, Decision, EncodeError, Reply, Start, WaitEvent};
 
 /// A record as it lies in the inbox.
@@ -10,7 +10,7 @@ use backstitch_schemas::{Act, ActKind, Codec, Decision, EncodeError, Reply, Star
 pub(super) struct Stored {
     pub(super) key: Option<Vec<u8>>,
     payload: Option<Vec<u8>>,
-    headers: Vec<(String, Option<Vec<u8>>)>,
+    headers: Headers,
     timestamp_ms: i64,
 }
 
@@ -19,7 +19,7 @@ impl Stored {
         Self {
             key: Some(key.as_bytes().to_vec()),
             payload: Some(payload),
-            headers: Vec::new(),
+            headers: Headers::new(),
             timestamp_ms: at_ms,
         }
     }
@@ -89,13 +89,10 @@ impl Stored {
 
 impl From<OutgoingRecord> for Stored {
     fn from(record: OutgoingRecord) -> Self {
-        let headers = record.headers.into_iter();
         Self {
             key: record.key,
             payload: record.payload,
-            headers: headers
-                .map(|(name, value)| (name.into_owned(), Some(value)))
-                .collect(),
+            headers: record.headers,
             timestamp_ms: record.timestamp_ms.unwrap_or(-1),
         }
     }

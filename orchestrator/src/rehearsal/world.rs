@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use backstitch_broker::OutgoingRecord;
+use backstitch_broker::{OutgoingRecord, partition_of};
 use backstitch_saga::core::mailbox;
 use backstitch_schemas::wire::Topics;
 use backstitch_schemas::{Codec, Command, EncodeError};
@@ -184,7 +184,7 @@ impl<'c> World<'c> {
     /// Sends what workers said.
     pub(super) fn say(&mut self, said: Vec<Said>) {
         for said in said {
-            let of = backstitch_broker::partition_of(said.reply.saga.as_bytes(), PARTITIONS);
+            let of = partition_of(said.reply.saga.as_bytes(), PARTITIONS);
             if of != said.partition {
                 return self.fail("a command names another partition for its answer".to_owned());
             }
@@ -401,7 +401,7 @@ impl<'c> World<'c> {
 
     fn place(&mut self, record: Stored) {
         let key = record.key.as_deref().unwrap_or_default();
-        let partition = backstitch_broker::partition_of(key, PARTITIONS);
+        let partition = partition_of(key, PARTITIONS);
         if let Some(log) = usize::try_from(partition)
             .ok()
             .and_then(|n| self.inbox.get_mut(n))

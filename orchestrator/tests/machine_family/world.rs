@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use backstitch_broker::{IncomingRecord, OutgoingRecord};
+use backstitch_broker::{Headers, IncomingRecord, OutgoingRecord, partition_of};
 use backstitch_orchestrator::engine::Book;
 use backstitch_orchestrator::engine::machine::{
     CommitOutcome, Counters, Effect, Input, Machine, MachineConfig, Report,
@@ -127,12 +127,12 @@ impl World {
 
     /// A record for the inbox, in the partition of its key.
     pub(crate) fn sends(&mut self, key: &str, payload: Vec<u8>) {
-        self.writes(key, payload, Vec::new());
+        self.writes(key, payload, Headers::new());
         self.run();
     }
 
-    fn writes(&mut self, key: &str, payload: Vec<u8>, headers: Vec<(String, Option<Vec<u8>>)>) {
-        let partition = backstitch_broker::partition_of(key.as_bytes(), PARTITIONS);
+    fn writes(&mut self, key: &str, payload: Vec<u8>, headers: Headers) {
+        let partition = partition_of(key.as_bytes(), PARTITIONS);
         let log = &mut self.inbox[usize::try_from(partition).unwrap()];
         log.push(IncomingRecord {
             topic: Arc::from(self.topics.inbox()),
@@ -331,13 +331,15 @@ impl World {
     fn publish(&mut self, record: OutgoingRecord) {
         if *record.topic == *self.topics.inbox() {
             let key = String::from_utf8(record.key.clone().unwrap()).unwrap();
-            let headers = record.headers.iter();
-            let headers = headers.map(|(n, v)| (n.clone().into_owned(), Some(v.clone())));
             assert_eq!(
                 record.partition,
-                Some(backstitch_broker::partition_of(key.as_bytes(), PARTITIONS))
+                Some(partition_of(key.as_bytes(), PARTITIONS))
             );
-            self.writes(&key, record.payload.clone().unwrap(), headers.collect());
+            self.writes(
+                &key,
+                record.payload.clone().unwrap(),
+                record.headers.clone(),
+            );
         } else if record.topic.contains(".commands.") {
             let payload = record.payload.as_deref().unwrap();
             let command = self.codec.decode_command(payload).unwrap();
@@ -363,7 +365,7 @@ impl World {
             at_ms: self.now,
         };
         let payload = self.codec.encode_reply(&reply).unwrap();
-        self.writes(&command.saga, payload, Vec::new());
+        self.writes(&command.saga, payload, Headers::new());
     }
 
     /// A saga, as the store has it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use backstitch_broker::{IncomingRecord, OutgoingRecord};
+use backstitch_broker::{Headers, IncomingRecord, OutgoingRecord};
 
 use super::scenario::topics;
 
@@ -15,7 +15,7 @@ pub(super) const COMMAND_PARTITIONS: i32 = 2;
 pub(super) struct Stored {
     pub(super) key: Option<Vec<u8>>,
     pub(super) payload: Option<Vec<u8>>,
-    pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
+    pub(super) headers: Headers,
     pub(super) timestamp_ms: i64,
 }
 
@@ -24,7 +24,7 @@ impl Stored {
         Self {
             key: Some(key.to_vec()),
             payload: Some(payload),
-            headers: Vec::new(),
+            headers: Headers::new(),
             timestamp_ms,
         }
     }
@@ -35,11 +35,7 @@ impl From<OutgoingRecord> for Stored {
         Self {
             key: record.key,
             payload: record.payload,
-            headers: record
-                .headers
-                .into_iter()
-                .map(|(name, value)| (name.into_owned(), Some(value)))
-                .collect(),
+            headers: record.headers,
             timestamp_ms: record.timestamp_ms.unwrap_or(-1),
         }
     }

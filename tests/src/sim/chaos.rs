@@ -99,7 +99,7 @@ impl World {
     fn poison(&mut self) {
         let key = "order/nobody".to_owned();
         let mut record = Stored::new(key.as_bytes(), b"garbage".to_vec(), self.now);
-        record.headers = vec![("h".to_owned(), Some(vec![1, 2])), ("n".to_owned(), None)];
+        record.headers = [("h", Some([1, 2])), ("n", None)].into_iter().collect();
         match self.rng.below(8) {
             0 => {}
             1 => record.payload = None,

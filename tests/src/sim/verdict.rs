@@ -207,11 +207,14 @@ impl World {
                     letter.detail
                 ));
             };
-            let headers = letter.headers.iter().map(|h| (&h.name, &h.value));
+            let headers = letter
+                .headers
+                .iter()
+                .map(|h| (h.name.as_str(), h.value.as_deref()));
             let is_whole = letter.key == poison.key
                 && letter.value == poison.payload
                 && letter.timestamp_ms == poison.timestamp_ms
-                && headers.eq(poison.headers.iter().map(|(n, v)| (n, v)));
+                && headers.eq(poison.headers.iter());
             if !is_whole {
                 return Err(format!("S-8: the dead letter of {at:?} was altered"));
             }

@@ -15,10 +15,10 @@ impl World {
         assert_eq!(letter.key, bad.key, "its key is kept");
         let headers: Vec<HeaderField> = bad
             .headers
-            .into_iter()
+            .iter()
             .map(|(name, value)| HeaderField {
-                name: name.into_owned(),
-                value: Some(value),
+                name: name.to_owned(),
+                value: value.map(<[u8]>::to_vec),
             })
             .collect();
         assert_eq!(letter.headers, headers, "its headers are kept");
@@ -31,8 +31,8 @@ impl World {
         mut bad: OutgoingRecord,
         reason: DeadLetterReason,
     ) -> (DeadLetter, OutgoingRecord, (i32, i64)) {
-        let name = "x-from".into();
-        bad.headers.push((name, b"\xfft\0est".to_vec()));
+        bad.headers.push("x-from", b"\xfft\0est");
+        bad.headers.push_field("x-null", None);
         let (letter, at) = self.set_aside(&bad);
         assert_eq!(letter.reason, reason, "{}", letter.detail);
         (letter, bad, at)

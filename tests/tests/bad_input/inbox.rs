@@ -1,7 +1,5 @@
 //! Bad records on the inbox.
 
-use std::borrow::Cow;
-
 use backstitch_broker::OutgoingRecord;
 use backstitch_schemas::{ActKind, DeadLetterReason as Reason};
 use backstitch_tests::world::World;
@@ -235,9 +233,7 @@ fn a_record_in_the_wrong_partition_is_sent_on_and_applied() {
         saga.as_bytes(),
         world.codec().encode_start(&start).unwrap(),
     );
-    stray
-        .headers
-        .push((Cow::Borrowed("x-kept"), b"as it was".to_vec()));
+    stray.headers.push("x-kept", "as it was");
     let at = world.produce(stray);
     world.completes(&order);
     let inbox = world.topics().inbox();

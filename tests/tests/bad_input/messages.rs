@@ -16,7 +16,7 @@ pub(crate) fn dead_letter(world: &World) -> Vec<u8> {
         timestamp_ms: 1,
         key: None,
         value: None,
-        headers: Vec::new(),
+        headers: Default::default(),
         by: "test".to_owned(),
         at_ms: 1,
     };

@@ -18,9 +18,7 @@ fn shared() -> Arc<World> {
 
 fn with_headers(mut record: OutgoingRecord, headers: &[(&'static str, &str)]) -> OutgoingRecord {
     for (name, value) in headers {
-        record
-            .headers
-            .push(((*name).into(), value.as_bytes().to_vec()));
+        record.headers.push(name, value);
     }
     record
 }

@@ -76,7 +76,7 @@ fn record(saga: &str, generation: u64, offset: i64) -> IncomingRecord {
         generation,
         key: Some(saga.as_bytes().to_vec()),
         payload: Some(Codec::single_object().encode_command(&command).unwrap()),
-        headers: Vec::new(),
+        headers: Default::default(),
         timestamp_ms: 0,
     }
 }

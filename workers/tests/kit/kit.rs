@@ -130,9 +130,7 @@ async fn a_handler_that_takes_long_sends_signs_of_life_and_then_its_answer() {
     };
     let mut record = world.record(&command);
     let traceparent = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_vec();
-    record
-        .headers
-        .push((wire::TRACEPARENT.into(), traceparent.clone()));
+    record.headers.push(wire::TRACEPARENT, &traceparent);
     world.send_records(vec![record]);
     let beat = &world.heartbeats(2).await[1];
     assert_eq!((beat.saga.as_str(), beat.attempt), ("slow", 1));

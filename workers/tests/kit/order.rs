@@ -173,9 +173,7 @@ async fn what_is_no_command_goes_to_the_dead_letters_and_the_stream_goes_on() {
     let record = world.record(&good);
     let mut garbage = record.clone();
     garbage.payload = Some(b"not a command".to_vec());
-    garbage
-        .headers
-        .push(("x-from".into(), b"elsewhere".to_vec()));
+    garbage.headers.push("x-from", "elsewhere");
     let mut empty = record.clone();
     empty.payload = None;
     let mut other_key = record.clone();

@@ -1,6 +1,6 @@
 //! What a record of the inbox is: a message for a saga here, a stray, or a dead letter.
 
-use backstitch_broker::IncomingRecord;
+use backstitch_broker::{IncomingRecord, partition_of};
 use backstitch_saga::core as saga_core;
 use backstitch_saga::{Answer, Direction, Message, Payload};
 use backstitch_schemas::{
@@ -71,7 +71,7 @@ pub(crate) fn read(
         let detail = format!("its key is `{key}`, but it is about saga `{named}`");
         return dead(DeadLetterReason::BadKey, detail);
     }
-    let partition = backstitch_broker::partition_of(key.as_bytes(), partitions);
+    let partition = partition_of(key.as_bytes(), partitions);
     if partition != shard.0 {
         return Arrival::Stray { partition };
     }
@@ -252,8 +252,8 @@ pub(crate) fn dead_letter(
             .headers
             .iter()
             .map(|(name, value)| HeaderField {
-                name: name.clone(),
-                value: value.clone(),
+                name: name.to_owned(),
+                value: value.map(<[u8]>::to_vec),
             })
             .collect(),
         by: by.to_owned(),

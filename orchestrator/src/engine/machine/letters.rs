@@ -97,8 +97,8 @@ impl Machine {
                 .headers
                 .iter()
                 .map(|(name, value)| HeaderField {
-                    name: name.clone().into_owned(),
-                    value: Some(value.clone()),
+                    name: name.to_owned(),
+                    value: value.map(<[u8]>::to_vec),
                 })
                 .collect(),
             by: "orchestrator".to_owned(),

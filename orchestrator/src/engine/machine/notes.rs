@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use backstitch_broker::OutgoingRecord;
+use backstitch_broker::{OutgoingRecord, partition_of};
 use backstitch_saga::core::{Note, NoteBody, Parent};
 use backstitch_saga::{Answer, Direction, core as saga_core};
 use backstitch_schemas::{Codec, EncodeError, ReplyOutcome, SourcePosition, wire};
 
 use super::io::{Effect, Report};
-use super::outbox::{Names, header};
+use super::outbox::Names;
 use super::turn::Machine;
 
 /// What a note may fall short of the limit by, so that a mailbox can always hand on what it was given:
@@ -35,11 +35,11 @@ impl Names {
             NoteBody::Reply(_) | NoteBody::Want(_) | NoteBody::Undo(_) => None,
         };
         let (kind, id, step) = describe(&to, &body);
-        let mut headers = self.headers(own_trace.as_deref().or(trace), &to, kind.0, 9);
-        header(&mut headers, wire::CE_ID, id.as_bytes());
-        header(&mut headers, wire::SAGA_KIND, kind.1.as_bytes());
+        let mut headers = self.headers(own_trace.as_deref().or(trace), &to, kind.0);
+        headers.push(wire::CE_ID, &id);
+        headers.push(wire::SAGA_KIND, kind.1);
         if let Some(step) = step {
-            header(&mut headers, wire::SAGA_STEP, step.as_bytes());
+            headers.push(wire::SAGA_STEP, step);
         }
         let payload = match body {
             NoteBody::Start { definition, start } => {
@@ -83,7 +83,7 @@ impl Names {
         }?;
         Ok(OutgoingRecord {
             topic: Arc::clone(&self.inbox),
-            partition: Some(backstitch_broker::partition_of(to.as_bytes(), partitions)),
+            partition: Some(partition_of(to.as_bytes(), partitions)),
             key: Some(to.into_bytes()),
             payload: Some(payload),
             headers,
@@ -105,8 +105,8 @@ impl Names {
             at_ms,
         };
         let kind = "backstitch.definition.v1";
-        let mut headers = self.headers(None, &definition.name, kind, 6);
-        header(&mut headers, wire::CE_ID, definition.hash.as_bytes());
+        let mut headers = self.headers(None, &definition.name, kind);
+        headers.push(wire::CE_ID, &definition.hash);
         Ok(OutgoingRecord {
             topic: self.journal(),
             partition: None,

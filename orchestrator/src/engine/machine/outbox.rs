@@ -1,9 +1,8 @@
 //! Records that leave, made from journal rows: the journal is the outbox.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use backstitch_broker::OutgoingRecord;
+use backstitch_broker::{Headers, OutgoingRecord, partition_of};
 use backstitch_saga::{Command, Entry};
 use backstitch_schemas::{Codec, DeadLetter, EncodeError, JournalEntry, wire};
 
@@ -20,7 +19,9 @@ pub(crate) struct Names {
     source: Vec<u8>,
 }
 
-pub(super) type Headers = Vec<(Cow<'static, str>, Vec<u8>)>;
+/// Bytes of the names of a record's headers, and of their values, roughly.
+const HEADER_NAMES_LEN: usize = 110;
+const HEADER_VALUES_LEN: usize = 280;
 
 impl Names {
     pub(crate) fn new(topics: &wire::Topics) -> Self {
@@ -50,19 +51,15 @@ impl Names {
             .to_owned();
         let attempt = i32::try_from(command.attempt).unwrap_or(i32::MAX);
         let topic = Arc::from(self.topics.commands(&command.activity));
-        let mut headers = self.headers(trace, &command.saga, "backstitch.command.v1", 10);
-        header(&mut headers, wire::CE_ID, command.key.as_bytes());
-        header(&mut headers, wire::SAGA_STEP, command.occurrence.as_bytes());
-        header(
-            &mut headers,
-            wire::SAGA_ATTEMPT,
-            attempt.to_string().as_bytes(),
-        );
-        let kind: &[u8] = match command.direction {
-            backstitch_saga::Direction::Do => b"do",
-            backstitch_saga::Direction::Undo => b"undo",
+        let mut headers = self.headers(trace, &command.saga, "backstitch.command.v1");
+        headers.push(wire::CE_ID, &command.key);
+        headers.push(wire::SAGA_STEP, &command.occurrence);
+        headers.push(wire::SAGA_ATTEMPT, attempt.to_string());
+        let kind = match command.direction {
+            backstitch_saga::Direction::Do => "do",
+            backstitch_saga::Direction::Undo => "undo",
         };
-        header(&mut headers, wire::SAGA_KIND, kind);
+        headers.push(wire::SAGA_KIND, kind);
         let record = backstitch_schemas::Command {
             definition,
             step: command.occurrence,
@@ -97,9 +94,8 @@ impl Names {
 
     /// The journal's copy of a transition.
     pub(crate) fn transition(&self, row: &JournalRow, trace: Option<&str>) -> OutgoingRecord {
-        let mut headers = self.headers(trace, &row.saga_key, "backstitch.journal.v1", 8);
-        let id = format!("{}#{}", row.saga_key, row.saga_seq);
-        header(&mut headers, wire::CE_ID, id.as_bytes());
+        let mut headers = self.headers(trace, &row.saga_key, "backstitch.journal.v1");
+        headers.push(wire::CE_ID, format!("{}#{}", row.saga_key, row.saga_seq));
         OutgoingRecord {
             topic: Arc::clone(&self.journal),
             partition: None,
@@ -112,31 +108,14 @@ impl Names {
 
     /// A record for the dead letters; readable in any Kafka tool by its headers.
     pub(crate) fn dead_letter(&self, letter: &DeadLetter, encoded: Vec<u8>) -> OutgoingRecord {
-        let mut headers = Vec::with_capacity(6);
-        header(
-            &mut headers,
-            wire::CONTENT_TYPE,
-            wire::CONTENT_TYPE_AVRO.as_bytes(),
-        );
-        header(
-            &mut headers,
-            wire::DLQ_REASON,
-            letter.reason.as_str().as_bytes(),
-        );
-        header(&mut headers, wire::DLQ_DETAIL, letter.detail.as_bytes());
-        header(
-            &mut headers,
-            wire::DLQ_ORIGINAL_TOPIC,
-            letter.topic.as_bytes(),
-        );
-        let partition = letter.partition.to_string();
-        header(
-            &mut headers,
-            wire::DLQ_ORIGINAL_PARTITION,
-            partition.as_bytes(),
-        );
-        let offset = letter.offset.to_string();
-        header(&mut headers, wire::DLQ_ORIGINAL_OFFSET, offset.as_bytes());
+        let headers = Headers::from([
+            (wire::CONTENT_TYPE, wire::CONTENT_TYPE_AVRO),
+            (wire::DLQ_REASON, letter.reason.as_str()),
+            (wire::DLQ_DETAIL, &letter.detail),
+            (wire::DLQ_ORIGINAL_TOPIC, &letter.topic),
+            (wire::DLQ_ORIGINAL_PARTITION, &letter.partition.to_string()),
+            (wire::DLQ_ORIGINAL_OFFSET, &letter.offset.to_string()),
+        ]);
         OutgoingRecord {
             topic: Arc::clone(&self.dead_letters),
             partition: None,
@@ -157,7 +136,7 @@ impl Names {
             headers: letter
                 .headers
                 .into_iter()
-                .filter_map(|field| Some((Cow::Owned(field.name), field.value?)))
+                .map(|field| (field.name, field.value))
                 .collect(),
             timestamp_ms: Some(letter.timestamp_ms),
         }
@@ -206,7 +185,7 @@ impl Names {
             JournalKind::Forward => match journal_codec.decode_dead_letter(&row.entry) {
                 Ok(letter) => {
                     let key = letter.key.clone().unwrap_or_default();
-                    vec![self.forward(letter, backstitch_broker::partition_of(&key, partitions))]
+                    vec![self.forward(letter, partition_of(&key, partitions))]
                 }
                 Err(_) => Vec::new(),
             },
@@ -218,33 +197,19 @@ impl Names {
         Arc::clone(&self.journal)
     }
 
-    pub(super) fn headers(
-        &self,
-        trace: Option<&str>,
-        saga: &str,
-        kind: &str,
-        count: usize,
-    ) -> Headers {
-        let mut headers = Vec::with_capacity(count);
+    /// What every record of ours says of itself.
+    pub(super) fn headers(&self, trace: Option<&str>, saga: &str, kind: &str) -> Headers {
+        let mut headers = Headers::with_capacity(10, HEADER_NAMES_LEN, HEADER_VALUES_LEN);
         if let Some(trace) = trace {
-            header(&mut headers, wire::TRACEPARENT, trace.as_bytes());
+            headers.push(wire::TRACEPARENT, trace);
         }
-        let version = wire::CE_SPECVERSION_VALUE.as_bytes();
-        header(&mut headers, wire::CE_SPECVERSION, version);
-        header(&mut headers, wire::CE_TYPE, kind.as_bytes());
-        header(&mut headers, wire::CE_SOURCE, &self.source);
-        header(&mut headers, wire::CE_SUBJECT, saga.as_bytes());
-        header(
-            &mut headers,
-            wire::CONTENT_TYPE,
-            wire::CONTENT_TYPE_AVRO.as_bytes(),
-        );
+        headers.push(wire::CE_SPECVERSION, wire::CE_SPECVERSION_VALUE);
+        headers.push(wire::CE_TYPE, kind);
+        headers.push(wire::CE_SOURCE, &self.source);
+        headers.push(wire::CE_SUBJECT, saga);
+        headers.push(wire::CONTENT_TYPE, wire::CONTENT_TYPE_AVRO);
         headers
     }
-}
-
-pub(super) fn header(headers: &mut Headers, name: &'static str, value: &[u8]) {
-    headers.push((Cow::Borrowed(name), value.to_vec()));
 }
 
 /// An entry of the core, as the wire has it.

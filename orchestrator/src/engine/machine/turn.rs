@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backstitch_broker::partition_of;
 use backstitch_schemas::{Codec, Limits, wire};
 
 use super::batch::{Batch, InFlight, Publishing};
@@ -449,10 +450,7 @@ impl Machine {
         };
         self.is_loading = false;
         let is_ours = |machine: &Self, key: &str| {
-            let id = ShardId(backstitch_broker::partition_of(
-                key.as_bytes(),
-                machine.config.partitions,
-            ));
+            let id = ShardId(partition_of(key.as_bytes(), machine.config.partitions));
             let shard = machine.shards.get(&id)?;
             let asked = shards.contains(&(id, shard.epoch)) && shard.is_open();
             (asked && shard.cache.get(key).is_none()).then_some((id, shard.epoch))
@@ -478,10 +476,7 @@ impl Machine {
 
     /// Puts a saga that was read from the store under a claim at hand.
     fn at_hand(&mut self, epoch: Epoch, row: SagaRow, is_last_try: bool) {
-        let id = ShardId(backstitch_broker::partition_of(
-            row.key.as_bytes(),
-            self.config.partitions,
-        ));
+        let id = ShardId(partition_of(row.key.as_bytes(), self.config.partitions));
         let held = self.shards.get_mut(&id);
         let Some(shard) = held.filter(|s| s.epoch == epoch && s.is_open()) else {
             return;

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Bytes before the first record of a batch.
-const HEADER_LEN: usize = 61;
+pub(crate) const HEADER_LEN: usize = 61;
 /// Bytes before what a batch's length field counts.
 const LENGTH_OVERHEAD: usize = 12;
 /// Where the part covered by the checksum starts.
@@ -109,13 +109,23 @@ impl BatchHeader {
         self.attributes & 0x10 != 0
     }
 
-    fn is_control(&self) -> bool {
+    pub(crate) fn is_control(&self) -> bool {
         self.attributes & 0x20 != 0
     }
 
     fn is_compressed(&self) -> bool {
         self.attributes & 0x07 != 0
     }
+
+    /// Whether its records have the broker's time, which is the batch's newest.
+    pub(crate) fn is_log_append_time(&self) -> bool {
+        self.attributes & 0x08 != 0
+    }
+}
+
+/// The first offset that a batch says it has.
+pub(crate) fn base_offset(batch: &[u8]) -> i64 {
+    be_i64(batch, 0)
 }
 
 /// Copies a batch and gives it its place in the log. The checksum does not cover what changes.
@@ -123,6 +133,26 @@ pub(crate) fn placed(batch: &[u8], base_offset: i64) -> Bytes {
     let mut copy = BytesMut::from(batch);
     copy[0..8].copy_from_slice(&base_offset.to_be_bytes());
     copy[12..16].copy_from_slice(&0_i32.to_be_bytes()); // The leader epoch: there was never another leader.
+    copy.freeze()
+}
+
+/// Makes a batch of fewer records. Its offsets, its producer and its place in that one's sequence stay as they are.
+pub(crate) fn with_records(
+    batch: &[u8],
+    record_count: i32,
+    max_timestamp: i64,
+    records: &[u8],
+) -> Bytes {
+    let mut copy = BytesMut::with_capacity(HEADER_LEN + records.len());
+    copy.extend_from_slice(&batch[..HEADER_LEN]);
+    copy.extend_from_slice(records);
+    let length = i32::try_from(copy.len() - LENGTH_OVERHEAD)
+        .expect("some of the records of a batch are shorter than a batch may be");
+    copy[8..12].copy_from_slice(&length.to_be_bytes());
+    copy[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
+    copy[57..61].copy_from_slice(&record_count.to_be_bytes());
+    let crc = crc32c::crc32c(&copy[CRC_START..]);
+    copy[17..21].copy_from_slice(&crc.to_be_bytes());
     copy.freeze()
 }
 

@@ -28,6 +28,19 @@ pub struct EmbeddedConfig {
     pub initial_rebalance_delay: Duration,
     /// Longest time that a transaction may stay open; a producer that asks for more is refused. Default 15 minutes.
     pub transaction_timeout_max: Duration,
+    /// Longest age of the records of a topic that sets no `retention.ms` of its own. Default `None`: nothing is deleted
+    /// because of its age. A laptop is opened again after weeks, and fixtures have the times of their day: both would
+    /// lose records to Kafka's seven days.
+    pub retention: Option<Duration>,
+    /// Bytes that a partition keeps whose topic sets no `retention.bytes`. Default `None`: any number.
+    pub retention_bytes: Option<u64>,
+    /// Rest between two rounds of cleaning (deletion by age and size, compaction, space given back), at least. There is
+    /// a round only when something was committed or something is due. Default 1 s.
+    pub clean_every: Duration,
+    /// How long a group's offsets are kept after its last member has left and its last commit. Default 7 days.
+    pub offsets_retention: Duration,
+    /// How long a producer that writes no more is remembered, by its id or its transactional id. Default 7 days.
+    pub producers_retention: Duration,
 }
 
 impl Default for EmbeddedConfig {
@@ -43,6 +56,11 @@ impl Default for EmbeddedConfig {
             tails_bytes_max: 128 << 20,
             initial_rebalance_delay: Duration::from_millis(150),
             transaction_timeout_max: Duration::from_mins(15),
+            retention: None,
+            retention_bytes: None,
+            clean_every: Duration::from_secs(1),
+            offsets_retention: Duration::from_hours(7 * 24),
+            producers_retention: Duration::from_hours(7 * 24),
         }
     }
 }

@@ -207,7 +207,35 @@ impl Broker {
             ),
             ("default.replication.factor", Kind::Int, "1".to_owned()),
             ("log.dirs", Kind::Text, config.path.display().to_string()),
-            ("log.retention.ms", Kind::Long, "-1".to_owned()),
+            (
+                "log.retention.ms",
+                Kind::Long,
+                config
+                    .retention
+                    .map_or("-1".to_owned(), |age| age.as_millis().to_string()),
+            ),
+            (
+                "log.retention.bytes",
+                Kind::Long,
+                config
+                    .retention_bytes
+                    .map_or("-1".to_owned(), |bytes| bytes.to_string()),
+            ),
+            (
+                "offsets.retention.minutes",
+                Kind::Int,
+                (config.offsets_retention.as_secs() / 60).to_string(),
+            ),
+            (
+                "producer.id.expiration.ms",
+                Kind::Int,
+                config.producers_retention.as_millis().to_string(),
+            ),
+            (
+                "transactional.id.expiration.ms",
+                Kind::Int,
+                config.producers_retention.as_millis().to_string(),
+            ),
             (
                 "max.connections",
                 Kind::Int,

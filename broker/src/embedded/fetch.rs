@@ -13,7 +13,7 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
 
 use super::broker::{Broker, read_error};
 use super::partition::{Bounds, Partition, TailRead};
-use super::storage::read_batches;
+use super::storage::{read_aborted, read_batches};
 use super::waker::Waker;
 
 /// Record bytes in one answer, whatever the reader would take.
@@ -162,14 +162,19 @@ impl Broker {
         } else {
             bounds.next
         };
-        let batches = if room.taken > 0 && room.taken >= room.answer_max {
-            Vec::new()
+        // Batches and transactions given up are read as of one moment: compaction changes both.
+        let (batches, aborted) = if room.taken > 0 && room.taken >= room.answer_max {
+            (Vec::new(), Vec::new())
         } else {
             match partition.read_tail(from, upper, |size| room.take(size)) {
-                TailRead::Hot(batches) => batches,
+                TailRead::Hot(batches, aborted) => (batches, aborted),
                 TailRead::Cold => {
                     let read = |db: &rusqlite::Connection| {
-                        read_batches(db, partition.id, from, upper, |size| room.take(size))
+                        let moment = db.unchecked_transaction()?;
+                        let take = |size| room.take(size);
+                        let batches = read_batches(&moment, partition.id, from, upper, take)?;
+                        let aborted = read_aborted(&moment, partition.id, from, upper)?;
+                        Ok((batches, aborted))
                     };
                     self.readers.read(read).map_err(read_error)?
                 }
@@ -183,14 +188,11 @@ impl Broker {
         if isolation != READ_COMMITTED {
             return Ok(data);
         }
-        let aborted = partition
-            .aborted_within(from, upper)
-            .into_iter()
-            .map(|aborted| {
-                AbortedTransaction::default()
-                    .with_producer_id(ProducerId(aborted.producer_id))
-                    .with_first_offset(aborted.first_offset)
-            });
+        let aborted = aborted.into_iter().map(|aborted| {
+            AbortedTransaction::default()
+                .with_producer_id(ProducerId(aborted.producer_id))
+                .with_first_offset(aborted.first_offset)
+        });
         Ok(data.with_aborted_transactions(Some(aborted.collect())))
     }
 }

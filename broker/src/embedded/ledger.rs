@@ -13,7 +13,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::batch::BatchHeader;
-use super::partition::{Aborted, Bounds, Partition, PartitionId, PlacedBatch, TailBudget};
+use super::partition::{Aborted, Bounds, Partition, PartitionId, PlacedBatch, Swapped, TailBudget};
 use super::sequence::Window;
 use super::storage::{OFFSET_END, batch_row};
 use super::topics::{TopicMap, Topics};
@@ -21,8 +21,6 @@ use super::txn::{Txn, TxnClock};
 
 /// Producers whose window is kept in memory, per partition; others are read from the file when they write again.
 const WINDOWS_MAX: usize = 1_000;
-/// A producer that has not written for this long is forgotten: Kafka's default is a day, the file is patient.
-const PRODUCER_FORGOTTEN_MS: i64 = 7 * 24 * 3_600_000;
 /// The first producer id given out.
 pub(crate) const PRODUCER_ID_FIRST: i64 = 1_000;
 
@@ -45,6 +43,7 @@ pub(crate) struct Log {
     windows: HashMap<i64, Window>,
     touched: BTreeSet<i64>,
     fresh: Vec<PlacedBatch>,
+    pub(crate) swapped: Vec<Swapped>,
     pub(crate) aborted: Vec<Aborted>,
 }
 
@@ -58,6 +57,7 @@ impl Log {
             windows: HashMap::new(),
             touched: BTreeSet::new(),
             fresh: Vec::new(),
+            swapped: Vec::new(),
             aborted: Vec::new(),
         }
     }
@@ -98,10 +98,6 @@ impl Ledger {
         clock: Arc<TxnClock>,
         budget: Arc<TailBudget>,
     ) -> rusqlite::Result<Ledger> {
-        db.execute(
-            "delete from producer where touched_ms < ?1",
-            [now_ms() - PRODUCER_FORGOTTEN_MS],
-        )?;
         let mut ledger = Ledger {
             db,
             map: TopicMap::new(),
@@ -148,6 +144,10 @@ impl Ledger {
                     std::mem::take(&mut log.fresh),
                     std::mem::take(&mut log.aborted),
                 );
+                let swapped = std::mem::take(&mut log.swapped);
+                if !swapped.is_empty() {
+                    log.partition.swap(&swapped);
+                }
                 log.partition.publish(log.bounds(), fresh, &aborted);
             }
         }
@@ -214,6 +214,25 @@ impl Ledger {
         log.touched.insert(producer_id);
         self.changed.insert(id);
         Ok(())
+    }
+
+    /// Forgets a producer that rests, unless this commit hears of it. Returns whether it did.
+    pub(crate) fn forget_producer(
+        &mut self,
+        id: PartitionId,
+        producer_id: i64,
+        rested_before_ms: i64,
+    ) -> rusqlite::Result<bool> {
+        if let Some(log) = self.logs.get_mut(&id) {
+            if log.touched.contains(&producer_id) || log.open.contains_key(&producer_id) {
+                return Ok(false);
+            }
+            log.windows.remove(&producer_id);
+        }
+        let mut forget = self.db.prepare_cached(
+            "delete from producer where partition = ?1 and producer_id = ?2 and touched_ms < ?3",
+        )?;
+        Ok(forget.execute(params![id.0, producer_id, rested_before_ms])? > 0)
     }
 
     /// Appends a batch that already carries its place.

@@ -5,9 +5,10 @@
 //! | door | `config`, `error`, `server` (start, stop, accept), `listen` |
 //! | wire | `connection` (frames, order of answers), `protocol` (versions, dispatch), `shape` (requests that claim too much) |
 //! | requests | `produce`, `fetch`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs`, `txn_api` |
-//! | rules | `batch`, `sequence`, `settings`, `group` with `group_call`, `group_member`, `group_round`: pure |
+//! | rules | `batch`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
-//! | file | `writer` (group commit), `ledger` with `ledger_load`, `topic_change` (the writer's view), `storage` (layout, lock, cold reads) |
+//! | file | `writer` (group commit), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads) |
+//! | cleaning | `cleaner` (rounds, retention) woken by `news`, `sweeper` (compaction), `expiry` (offsets, producers), `space` (pages, log) |
 //!
 //! A change goes through `writer`: it is made in `ledger`, committed with all others that wait, and only then shown to
 //! readers and acknowledged. It is for one machine: no replication, no TLS, no access control.
@@ -15,12 +16,17 @@
 mod admin;
 mod batch;
 mod broker;
+mod cleaner;
+mod codec;
+mod compaction;
 mod config;
 mod configs;
 mod connection;
 mod coordinator;
 mod error;
+mod expiry;
 mod fetch;
+mod fold;
 mod group;
 mod group_admin;
 mod group_call;
@@ -28,27 +34,35 @@ mod group_member;
 mod group_round;
 #[cfg(test)]
 mod group_tests;
+mod layout;
 mod ledger;
 mod ledger_load;
 mod list_offsets;
 mod listen;
 mod membership;
 mod metadata;
+mod news;
 mod offsets;
 mod partition;
+mod policy;
 mod produce;
 mod protocol;
 #[cfg(test)]
 mod protocol_tests;
+mod retention;
 mod sequence;
 mod server;
 mod settings;
 mod shape;
+mod space;
 mod storage;
+mod swap;
+mod sweeper;
 mod topic_change;
 mod topics;
 mod txn;
 mod txn_api;
+mod unpacked;
 mod waker;
 mod writer;
 

@@ -21,6 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::broker::{Broker, read_error, storage_error};
 use super::group_call::Caller;
+use super::ledger::now_ms;
 use super::protocol::{code, text};
 
 /// Bytes that may be committed beside an offset: Kafka's `offset.metadata.max.bytes`.
@@ -291,10 +292,13 @@ pub(crate) fn keep(
     offsets: &[CommittedOffset],
 ) -> rusqlite::Result<()> {
     let mut keep = db.prepare_cached(
-        "insert into group_offset (group_id, topic, position, committed, leader_epoch, metadata) values (?1, ?2, ?3, ?4, ?5, ?6)
+        "insert into group_offset (group_id, topic, position, committed, leader_epoch, metadata, committed_ms)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          on conflict (group_id, topic, position) do update
-         set committed = excluded.committed, leader_epoch = excluded.leader_epoch, metadata = excluded.metadata",
+         set committed = excluded.committed, leader_epoch = excluded.leader_epoch, metadata = excluded.metadata,
+             committed_ms = excluded.committed_ms",
     )?;
+    let now = now_ms();
     for kept in offsets {
         keep.execute(params![
             group,
@@ -302,7 +306,8 @@ pub(crate) fn keep(
             kept.index,
             kept.offset,
             kept.leader_epoch,
-            kept.metadata
+            kept.metadata,
+            now
         ])?;
     }
     Ok(())

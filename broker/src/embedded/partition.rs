@@ -1,6 +1,6 @@
 //! A partition as readers see it: what is committed, its newest records in memory, who waits for more.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +18,14 @@ pub(crate) struct PlacedBatch {
     pub(crate) base_offset: i64,
     pub(crate) last_offset: i64,
     pub(crate) bytes: Bytes,
+}
+
+/// A batch that compaction has replaced, or taken away.
+#[derive(Debug, Clone)]
+pub(crate) struct Swapped {
+    pub(crate) base_offset: i64,
+    /// What is there now; `None` when nothing is.
+    pub(crate) bytes: Option<Bytes>,
 }
 
 /// A transaction that was given up, as a reader of committed records must know it.
@@ -87,8 +95,8 @@ struct View {
 /// What the tail had for a reader.
 #[derive(Debug)]
 pub(crate) enum TailRead {
-    /// Batches in order; none when the reader is at the end.
-    Hot(Vec<Bytes>),
+    /// Batches in order, none when the reader is at the end; and the transactions given up that it meets there.
+    Hot(Vec<Bytes>, Vec<Aborted>),
     /// The offset is older than the tail: read the file.
     Cold,
 }
@@ -125,6 +133,30 @@ impl Partition {
         }
     }
 
+    /// Makes a step of compaction visible. A marker that went takes the note of its transaction with it, at once: a
+    /// reader that had the note and no marker would drop what the producer wrote after.
+    pub(crate) fn swap(&self, swapped: &[Swapped]) {
+        let swapped: HashMap<i64, Option<&Bytes>> = swapped
+            .iter()
+            .map(|swapped| (swapped.base_offset, swapped.bytes.as_ref()))
+            .collect();
+        let mut view = self.view();
+        let before = view.tail_bytes;
+        view.tail
+            .retain_mut(|batch| match swapped.get(&batch.base_offset) {
+                None => true,
+                Some(None) => false,
+                Some(Some(bytes)) => {
+                    batch.bytes = Bytes::clone(bytes);
+                    true
+                }
+            });
+        view.tail_bytes = view.tail.iter().map(|batch| batch.bytes.len()).sum();
+        view.aborted
+            .retain(|aborted| !matches!(swapped.get(&aborted.marker_offset), Some(None)));
+        self.account(before, view.tail_bytes);
+    }
+
     /// Replaces everything by what the file says, after a change that may or may not have landed.
     pub(crate) fn reset(&self, bounds: Bounds, aborted: Vec<Aborted>) {
         let mut view = self.view();
@@ -151,7 +183,7 @@ impl Partition {
     ) -> TailRead {
         let view = self.view();
         if from >= upper {
-            return TailRead::Hot(Vec::new());
+            return TailRead::Hot(Vec::new(), Vec::new());
         }
         if view
             .tail
@@ -165,17 +197,10 @@ impl Partition {
             .tail
             .range(at..)
             .take_while(|batch| batch.base_offset < upper && take(batch.bytes.len()));
-        TailRead::Hot(batches.map(|batch| batch.bytes.clone()).collect())
-    }
-
-    /// Transactions given up that a reader of `from..upper` meets.
-    pub(crate) fn aborted_within(&self, from: i64, upper: i64) -> Vec<Aborted> {
-        let view = self.view();
-        view.aborted
-            .iter()
-            .filter(|aborted| aborted.marker_offset >= from && aborted.first_offset < upper)
-            .copied()
-            .collect()
+        let batches = batches.map(|batch| batch.bytes.clone()).collect();
+        let met =
+            |aborted: &&Aborted| aborted.marker_offset >= from && aborted.first_offset < upper;
+        TailRead::Hot(batches, view.aborted.iter().filter(met).copied().collect())
     }
 
     /// Asks to be woken by the next change, unless the log has already moved past `seen`.
@@ -271,10 +296,47 @@ mod tests {
             partition.read_tail(0, 3, |_| true),
             TailRead::Cold
         ));
-        let TailRead::Hot(batches) = partition.read_tail(1, 3, |_| true) else {
+        let TailRead::Hot(batches, _) = partition.read_tail(1, 3, |_| true) else {
             panic!("1 was kept")
         };
         assert_eq!(batches.len(), 2);
+    }
+
+    #[test]
+    fn a_reader_of_the_tail_finds_what_compaction_left_and_steps_over_the_gaps() {
+        let budget = Arc::new(TailBudget::new(1_000, 1_000));
+        let partition = Partition::new(PartitionId(1), Arc::clone(&budget));
+        let aborted = Aborted {
+            producer_id: 7,
+            first_offset: 0,
+            marker_offset: 1,
+        };
+        partition.publish(
+            bounds(4),
+            vec![batch(0, 60), batch(1, 60), batch(2, 60), batch(3, 60)],
+            &[aborted],
+        );
+        let swapped = |base_offset, bytes| Swapped { base_offset, bytes };
+        partition.swap(&[
+            swapped(1, None),
+            swapped(2, Some(Bytes::from_static(b"less"))),
+            swapped(9, None),
+        ]);
+        let lengths = |from| match partition.read_tail(from, 4, |_| true) {
+            TailRead::Hot(batches, aborted) => (
+                batches.iter().map(Bytes::len).collect::<Vec<_>>(),
+                aborted.len(),
+            ),
+            TailRead::Cold => panic!("{from} is in the tail"),
+        };
+        assert_eq!(lengths(0), (vec![60, 4, 60], 0));
+        assert_eq!(lengths(1), (vec![4, 60], 0));
+        assert_eq!(budget.used.load(Ordering::Relaxed), 124);
+        partition.swap(&[swapped(0, None)]);
+        assert!(matches!(
+            partition.read_tail(0, 4, |_| true),
+            TailRead::Cold
+        ));
     }
 
     #[test]

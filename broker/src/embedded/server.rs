@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::broker::Broker;
+use super::cleaner;
 use super::config::EmbeddedConfig;
 use super::connection::{self, STACK_BYTES};
 use super::coordinator::Coordinator;
@@ -132,6 +133,9 @@ impl EmbeddedBroker {
         let broker = Arc::clone(&self.broker);
         let timers = spawn("kafka-groups", move || broker.coordinator.run())?;
         self.workers.push(timers);
+        let broker = Arc::clone(&self.broker);
+        let cleaner = spawn("kafka-cleaner", move || cleaner::run(&broker))?;
+        self.workers.push(cleaner);
         let (broker, clock) = (Arc::clone(&self.broker), Arc::clone(&self.clock));
         let expiry = spawn("kafka-txns", move || expire_txns(&broker.queue, &clock))?;
         self.workers.push(expiry);
@@ -153,6 +157,7 @@ impl EmbeddedBroker {
         }
         self.broker.coordinator.close();
         self.clock.close();
+        self.broker.queue.news.close();
         self.broker.queue.close();
         self.connections.close_all();
         for worker in self.workers.drain(..) {

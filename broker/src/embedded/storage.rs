@@ -1,4 +1,4 @@
-//! The SQLite file: who may open it, how it is laid out, and cold reads beside the writer.
+//! The SQLite file: who may open it, and cold reads beside the writer.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -11,36 +11,16 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::batch::first_at_or_after;
 use super::error::EmbeddedError;
-use super::partition::PartitionId;
+use super::layout::{LAYOUT, LayoutError, lay_out, make_shrinkable};
+use super::partition::{Aborted, PartitionId};
+use super::retention::Stored;
 
-/// The layout this version writes.
-const LAYOUT: i64 = 1;
 /// Bits of a batch's row id that hold its base offset; the partition's id lies above them.
 const OFFSET_BITS: u32 = 40;
 /// First offset that no partition can reach. At 100,000 records a second that is 127 days of one partition.
 pub(crate) const OFFSET_END: i64 = 1 << OFFSET_BITS;
 /// Read connections kept open; more are opened under load and closed after.
 const READERS_KEPT: usize = 4;
-
-const SCHEMA: &str = "
-create table setting (name text primary key, value text not null) strict, without rowid;
-create table topic (id integer primary key autoincrement, name text not null unique, uuid text not null) strict;
-create table topic_config (topic integer not null, name text not null, value text not null, primary key (topic, name)) strict, without rowid;
-create table partition (id integer primary key autoincrement, topic integer not null, position integer not null,
-    start integer not null, unique (topic, position)) strict;
-create table batch (id integer primary key, last_offset integer not null, max_timestamp integer not null, bytes blob not null) strict;
-create table producer (partition integer not null, producer_id integer not null, epoch integer not null, taken blob not null,
-    touched_ms integer not null, primary key (partition, producer_id)) strict, without rowid;
-create table group_offset (group_id text not null, topic text not null, position integer not null, committed integer not null,
-    leader_epoch integer not null, metadata text not null, primary key (group_id, topic, position)) strict, without rowid;
-create table txn (id text primary key, producer_id integer not null, epoch integer not null, timeout_ms integer not null,
-    started_ms integer) strict, without rowid;
-create table txn_partition (txn text not null, partition integer not null, first_offset integer, primary key (txn, partition)) strict, without rowid;
-create table txn_offset (txn text not null, group_id text not null, topic text not null, position integer not null, committed integer not null,
-    leader_epoch integer not null, metadata text not null, primary key (txn, group_id, topic, position)) strict, without rowid;
-create table aborted (partition integer not null, marker_offset integer not null, producer_id integer not null,
-    first_offset integer not null, primary key (partition, marker_offset)) strict, without rowid;
-";
 
 /// The row id of a batch.
 pub(crate) fn batch_row(partition: PartitionId, offset: i64) -> i64 {
@@ -109,31 +89,23 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, EmbeddedError> {
     let db = Connection::open(path).map_err(failed("open"))?;
     db.busy_timeout(Duration::from_secs(5))
         .map_err(failed("open"))?;
-    // FULL: a commit returns when the log is on the disk. A checkpoint every 16 MiB.
+    // FULL: a commit returns when the log is on the disk. A checkpoint every 16 MiB. What concerns the pages of the
+    // file comes first: it is settled with the first page that is written.
     db.execute_batch(
-        "pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 4000; pragma cache_size = -16000;
-         pragma journal_size_limit = 67108864;",
+        "pragma auto_vacuum = incremental; pragma journal_mode = wal; pragma synchronous = full;
+         pragma wal_autocheckpoint = 4000; pragma cache_size = -16000; pragma journal_size_limit = 33554432;",
     )
     .map_err(failed("prepare"))?;
     db.set_prepared_statement_cache_capacity(64);
-    let found: i64 = db
-        .query_row("pragma user_version", [], |row| row.get(0))
-        .map_err(failed("read"))?;
-    match found {
-        0 => db
-            .execute_batch(&format!(
-                "begin immediate; {SCHEMA} pragma user_version = {LAYOUT}; commit"
-            ))
-            .map_err(failed("lay out"))?,
-        LAYOUT => {}
-        _ => {
-            return Err(EmbeddedError::Layout {
-                path: path.to_owned(),
-                found,
-                known: LAYOUT,
-            });
-        }
-    }
+    lay_out(&db).map_err(|error| match error {
+        LayoutError::Unknown(found) => EmbeddedError::Layout {
+            path: path.to_owned(),
+            found,
+            known: LAYOUT,
+        },
+        LayoutError::Sqlite(source) => failed("lay out")(source),
+    })?;
+    make_shrinkable(&db).map_err(failed("rebuild"))?;
     Ok(db)
 }
 
@@ -219,6 +191,71 @@ pub(crate) fn read_batches(
         batches.push(Bytes::copy_from_slice(bytes));
     }
     Ok(batches)
+}
+
+/// Reads what the index tells of batches, from the one with the base offset `from` on, below `upper`.
+pub(crate) fn read_index(
+    db: &Connection,
+    partition: PartitionId,
+    from: i64,
+    upper: i64,
+    count_max: usize,
+) -> rusqlite::Result<Vec<Stored>> {
+    // The length of a blob is in its row: none is read for it.
+    let mut scan = db.prepare_cached(
+        "select id, last_offset, max_timestamp, length(bytes) from batch where id >= ?1 and id < ?2 order by id limit ?3",
+    )?;
+    let range = params![
+        batch_row(partition, from),
+        batch_row(partition, upper),
+        i64::try_from(count_max).unwrap_or(i64::MAX)
+    ];
+    scan.query_map(range, stored)?.collect()
+}
+
+/// Reads what the index tells of the newest batch.
+pub(crate) fn read_newest(
+    db: &Connection,
+    partition: PartitionId,
+) -> rusqlite::Result<Option<Stored>> {
+    let mut find = db.prepare_cached(
+        "select id, last_offset, max_timestamp, length(bytes) from batch where id between ?1 and ?2 order by id desc limit 1",
+    )?;
+    let range = params![
+        batch_row(partition, 0),
+        batch_row(partition, OFFSET_END - 1)
+    ];
+    find.query_row(range, stored).optional()
+}
+
+fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored {
+        base_offset: row_offset(row.get(0)?),
+        last_offset: row.get(1)?,
+        max_timestamp: row.get(2)?,
+        bytes: row.get(3)?,
+    })
+}
+
+/// Transactions given up that a reader of `from..upper` meets.
+pub(crate) fn read_aborted(
+    db: &Connection,
+    partition: PartitionId,
+    from: i64,
+    upper: i64,
+) -> rusqlite::Result<Vec<Aborted>> {
+    let mut find = db.prepare_cached(
+        "select producer_id, first_offset, marker_offset from aborted
+         where partition = ?1 and marker_offset >= ?2 and first_offset < ?3 order by marker_offset",
+    )?;
+    let rows = find.query_map(params![partition.0, from, upper], |row| {
+        Ok(Aborted {
+            producer_id: row.get(0)?,
+            first_offset: row.get(1)?,
+            marker_offset: row.get(2)?,
+        })
+    })?;
+    rows.collect()
 }
 
 /// Finds the first record at or after a time (milliseconds since 1970): its offset and its timestamp.

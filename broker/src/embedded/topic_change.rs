@@ -147,6 +147,10 @@ pub(crate) fn delete(ledger: &mut Ledger, name: &str) -> rusqlite::Result<Result
             .db
             .prepare_cached("delete from batch where id between ?1 and ?2")?
             .execute(rows)?;
+        ledger
+            .db
+            .prepare_cached("delete from horizon where batch between ?1 and ?2")?
+            .execute(rows)?;
         for table in ["producer", "txn_partition", "aborted"] {
             ledger
                 .db
@@ -200,6 +204,12 @@ pub(crate) fn delete_before(
     ledger.db.execute(
         "delete from batch where id >= ?1 and id < ?2 and last_offset < ?3",
         rows,
+    )?;
+    // Of these rows, the batch that holds the new start is still there.
+    ledger.db.execute(
+        "delete from horizon where batch >= ?1 and batch < ?2
+         and batch not in (select id from batch where id >= ?1 and id < ?2)",
+        params![batch_row(id, 0), batch_row(id, start)],
     )?;
     ledger.db.execute(
         "delete from aborted where partition = ?1 and marker_offset < ?2",

@@ -274,17 +274,19 @@ impl Ledger {
         }
         if committed {
             self.db.execute(
-                "insert or replace into group_offset (group_id, topic, position, committed, leader_epoch, metadata)
-                 select group_id, topic, position, committed, leader_epoch, metadata from txn_offset where txn = ?1",
-                [id],
+                "insert or replace into group_offset (group_id, topic, position, committed, leader_epoch, metadata, committed_ms)
+                 select group_id, topic, position, committed, leader_epoch, metadata, ?2 from txn_offset where txn = ?1",
+                params![id, now_ms()],
             )?;
         }
         self.db
             .execute("delete from txn_partition where txn = ?1", [id])?;
         self.db
             .execute("delete from txn_offset where txn = ?1", [id])?;
-        self.db
-            .execute("update txn set started_ms = null where id = ?1", [id])?;
+        self.db.execute(
+            "update txn set started_ms = null, touched_ms = ?2 where id = ?1",
+            params![id, now_ms()],
+        )?;
         Ok(())
     }
 
@@ -293,8 +295,8 @@ impl Ledger {
         if let Some(txn) = self.txns.get_mut(id) {
             txn.epoch = txn.epoch.saturating_add(1);
             self.db.execute(
-                "update txn set epoch = ?2 where id = ?1",
-                params![id, txn.epoch],
+                "update txn set epoch = ?2, touched_ms = ?3 where id = ?1",
+                params![id, txn.epoch, now_ms()],
             )?;
         }
         Ok(())

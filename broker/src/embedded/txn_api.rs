@@ -18,7 +18,7 @@ use rusqlite::params;
 
 use super::broker::{Broker, storage_error};
 use super::group_call::Caller;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, now_ms};
 use super::offsets::CommittedOffset;
 use super::protocol::code;
 use super::txn::Txn;
@@ -286,8 +286,8 @@ fn take_over(
         partitions: std::collections::BTreeSet::new(),
     };
     ledger.db.execute(
-        "insert or replace into txn (id, producer_id, epoch, timeout_ms, started_ms) values (?1, ?2, 0, ?3, null)",
-        params![id, producer_id, timeout_ms],
+        "insert or replace into txn (id, producer_id, epoch, timeout_ms, started_ms, touched_ms) values (?1, ?2, 0, ?3, null, ?4)",
+        params![id, producer_id, timeout_ms, now_ms()],
     )?;
     // The one before stays known: its epoch is over, so its late batches are refused.
     ledger.owners.insert(producer_id, id.to_owned());

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::error::Unavailable;
 use super::ledger::Ledger;
+use super::news::News;
 
 /// Changes that share a commit, at most. Bounds how long the first of them waits.
 const COMMIT_CHANGES_MAX: usize = 1_000;
@@ -41,6 +42,8 @@ pub(crate) struct WriteQueue {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
     room: Condvar,
+    /// Told of every commit.
+    pub(crate) news: News,
 }
 
 impl fmt::Debug for WriteQueue {
@@ -99,6 +102,15 @@ impl WriteQueue {
         work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {
         self.submit(0, work).wait()
+    }
+
+    /// Whether no change waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .changes
+            .is_empty()
     }
 
     /// Takes no more changes. Those that wait are still made.
@@ -164,7 +176,10 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
             }
         }
         match commit(&mut ledger, changes) {
-            Ok(answers) => answers.into_iter().for_each(|answer| answer()),
+            Ok(answers) => {
+                answers.into_iter().for_each(|answer| answer());
+                queue.news.tell();
+            }
             Err(error) => {
                 tracing::error!(%error, "embedded broker: the file took no change; the changes are refused");
                 sound = ledger.reload().is_ok();

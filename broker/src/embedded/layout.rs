@@ -1,0 +1,210 @@
+//! How the file is laid out, and how a file of an earlier layout is brought to this one.
+//!
+//! Migrations go forward only. Each is one SQL transaction together with its number, so a crash leaves the file at the
+//! one layout or at the other.
+
+use rusqlite::Connection;
+
+use super::ledger::now_ms;
+
+/// The layout this version writes.
+pub(crate) const LAYOUT: i64 = 2;
+/// A file of an earlier version is rebuilt, so that it can shrink from then on, when no more than this is in it.
+const REBUILD_BYTES_MAX: i64 = 64 << 20;
+
+/// What `partition`, `horizon` and the times of layout 2 are for is told in `cleaner` and `expiry`.
+const SCHEMA: &str = "
+create table setting (name text primary key, value text not null) strict, without rowid;
+create table topic (id integer primary key autoincrement, name text not null unique, uuid text not null) strict;
+create table topic_config (topic integer not null, name text not null, value text not null, primary key (topic, name)) strict, without rowid;
+create table partition (id integer primary key autoincrement, topic integer not null, position integer not null,
+    start integer not null, compacted integer not null default 0, unique (topic, position)) strict;
+create table batch (id integer primary key, last_offset integer not null, max_timestamp integer not null, bytes blob not null) strict;
+create table horizon (batch integer primary key, due_ms integer not null) strict;
+create table producer (partition integer not null, producer_id integer not null, epoch integer not null, taken blob not null,
+    touched_ms integer not null, primary key (partition, producer_id)) strict, without rowid;
+create table group_offset (group_id text not null, topic text not null, position integer not null, committed integer not null,
+    leader_epoch integer not null, metadata text not null, committed_ms integer not null default 0,
+    primary key (group_id, topic, position)) strict, without rowid;
+create table txn (id text primary key, producer_id integer not null, epoch integer not null, timeout_ms integer not null,
+    started_ms integer, touched_ms integer not null default 0) strict, without rowid;
+create table txn_partition (txn text not null, partition integer not null, first_offset integer, primary key (txn, partition)) strict, without rowid;
+create table txn_offset (txn text not null, group_id text not null, topic text not null, position integer not null, committed integer not null,
+    leader_epoch integer not null, metadata text not null, primary key (txn, group_id, topic, position)) strict, without rowid;
+create table aborted (partition integer not null, marker_offset integer not null, producer_id integer not null,
+    first_offset integer not null, primary key (partition, marker_offset)) strict, without rowid;
+";
+
+/// From layout 1: what the cleaner notes, and since when offsets and transactional ids have rested. They count from now.
+const FROM_1: &str = "
+alter table partition add column compacted integer not null default 0;
+create table horizon (batch integer primary key, due_ms integer not null) strict;
+alter table group_offset add column committed_ms integer not null default 0;
+alter table txn add column touched_ms integer not null default 0;
+";
+
+/// Why the file cannot be used as it is.
+#[derive(Debug)]
+pub(crate) enum LayoutError {
+    /// A later version wrote it.
+    Unknown(i64),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for LayoutError {
+    fn from(error: rusqlite::Error) -> LayoutError {
+        LayoutError::Sqlite(error)
+    }
+}
+
+/// Lays out a new file, or brings an earlier one to this layout.
+pub(crate) fn lay_out(db: &Connection) -> Result<(), LayoutError> {
+    match db.query_row("pragma user_version", [], |row| row.get(0))? {
+        0 => db.execute_batch(&format!(
+            "begin immediate; {SCHEMA} pragma user_version = {LAYOUT}; commit"
+        ))?,
+        1 => {
+            let now = now_ms();
+            db.execute_batch(&format!(
+                "begin immediate; {FROM_1}
+                 update group_offset set committed_ms = {now}; update txn set touched_ms = {now};
+                 pragma user_version = {LAYOUT}; commit"
+            ))?;
+            tracing::info!(
+                from = 1,
+                to = LAYOUT,
+                "embedded broker: the file is brought to a new layout"
+            );
+        }
+        LAYOUT => {}
+        found => return Err(LayoutError::Unknown(found)),
+    }
+    Ok(())
+}
+
+/// Whether deleted pages can be given back while the broker serves. Only a rebuild can change that of a file: a small
+/// one is rebuilt here, a large one is served as it is.
+pub(crate) fn make_shrinkable(db: &Connection) -> rusqlite::Result<bool> {
+    let number = |pragma: &str| db.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    if number("pragma auto_vacuum")? != 0 {
+        return Ok(true);
+    }
+    let pages = number("pragma page_count")? - number("pragma freelist_count")?;
+    if pages * number("pragma page_size")? > REBUILD_BYTES_MAX {
+        tracing::warn!(
+            file = db.path().unwrap_or_default(),
+            "embedded broker: this file was made by an earlier version and does not get smaller, its free pages are used \
+             again; to let it shrink, stop the broker and run: sqlite3 FILE 'pragma auto_vacuum = incremental; vacuum'"
+        );
+        return Ok(false);
+    }
+    // Without the room for a second copy, it is served as it is as well.
+    match db.execute_batch("pragma auto_vacuum = incremental; vacuum") {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            tracing::warn!(%error, "embedded broker: the file could not be rebuilt, and does not get smaller");
+            Ok(false)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the first version laid out.
+    const LAYOUT_1: &str = "
+create table setting (name text primary key, value text not null) strict, without rowid;
+create table topic (id integer primary key autoincrement, name text not null unique, uuid text not null) strict;
+create table topic_config (topic integer not null, name text not null, value text not null, primary key (topic, name)) strict, without rowid;
+create table partition (id integer primary key autoincrement, topic integer not null, position integer not null,
+    start integer not null, unique (topic, position)) strict;
+create table batch (id integer primary key, last_offset integer not null, max_timestamp integer not null, bytes blob not null) strict;
+create table producer (partition integer not null, producer_id integer not null, epoch integer not null, taken blob not null,
+    touched_ms integer not null, primary key (partition, producer_id)) strict, without rowid;
+create table group_offset (group_id text not null, topic text not null, position integer not null, committed integer not null,
+    leader_epoch integer not null, metadata text not null, primary key (group_id, topic, position)) strict, without rowid;
+create table txn (id text primary key, producer_id integer not null, epoch integer not null, timeout_ms integer not null,
+    started_ms integer) strict, without rowid;
+create table txn_partition (txn text not null, partition integer not null, first_offset integer, primary key (txn, partition)) strict, without rowid;
+create table txn_offset (txn text not null, group_id text not null, topic text not null, position integer not null, committed integer not null,
+    leader_epoch integer not null, metadata text not null, primary key (txn, group_id, topic, position)) strict, without rowid;
+create table aborted (partition integer not null, marker_offset integer not null, producer_id integer not null,
+    first_offset integer not null, primary key (partition, marker_offset)) strict, without rowid;
+";
+
+    fn columns(db: &Connection) -> Vec<(String, String, String)> {
+        let mut find = db
+            .prepare(
+                "select tables.name, columns.name, columns.type from sqlite_schema tables, pragma_table_info(tables.name) columns
+                 where tables.type = 'table' and tables.name not like 'sqlite_%' order by tables.name, columns.name",
+            )
+            .unwrap();
+        let rows = find.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    fn count(db: &Connection, query: &str) -> i64 {
+        db.query_row(query, [], |row| row.get(0)).unwrap()
+    }
+
+    fn old_file(path: &std::path::Path) -> Connection {
+        let db = Connection::open(path).unwrap();
+        db.execute_batch(&format!(
+            "pragma journal_mode = wal; begin; {LAYOUT_1} pragma user_version = 1; commit;
+             insert into batch values (1, 0, 5, zeroblob(100000)), (2, 1, 6, x'02');
+             insert into group_offset values ('readers', 'orders', 0, 7, 0, 'note');
+             insert into txn values ('writer', 1000, 0, 60000, null);"
+        ))
+        .unwrap();
+        db
+    }
+
+    #[test]
+    fn an_earlier_file_keeps_its_rows_gets_the_columns_of_a_new_one_and_can_shrink() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = Connection::open(folder.path().join("new.db")).unwrap();
+        lay_out(&new).unwrap();
+        let old = old_file(&folder.path().join("old.db"));
+        lay_out(&old).unwrap();
+        assert!(make_shrinkable(&old).unwrap());
+        assert_eq!(columns(&old), columns(&new));
+        assert_eq!(count(&old, "pragma user_version"), LAYOUT);
+        assert_eq!(count(&old, "pragma auto_vacuum"), 2);
+        assert_eq!(count(&old, "select sum(length(bytes)) from batch"), 100_001);
+        let aged = "select count(*) from group_offset where committed = 7 and committed_ms > 1600000000000";
+        assert_eq!(count(&old, aged), 1, "its offsets rest since now");
+        lay_out(&old).unwrap();
+        assert_eq!(
+            columns(&old),
+            columns(&new),
+            "a second time nothing happens"
+        );
+    }
+
+    #[test]
+    fn a_migration_that_is_cut_off_leaves_the_earlier_layout_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.db");
+        let before = columns(&old_file(&path));
+        let cut = Connection::open(&path).unwrap();
+        cut.execute_batch(&format!("begin immediate; {FROM_1}"))
+            .unwrap();
+        drop(cut); // As a kill does, it leaves the transaction without its commit.
+        let db = Connection::open(&path).unwrap();
+        assert_eq!(
+            (columns(&db), count(&db, "pragma user_version")),
+            (before, 1)
+        );
+        lay_out(&db).unwrap();
+        assert_eq!(count(&db, "pragma user_version"), LAYOUT);
+    }
+
+    #[test]
+    fn a_file_of_a_later_version_is_refused() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(&format!("pragma user_version = {}", LAYOUT + 1))
+            .unwrap();
+        assert!(matches!(lay_out(&db), Err(LayoutError::Unknown(found)) if found == LAYOUT + 1));
+    }
+}

@@ -1,11 +1,12 @@
 //! Serves an embedded broker until its standard input is closed (or it is ended by a signal).
 //!
-//! `cargo run -p backstitch-broker --example embedded -- --path FILE --port N [--auto-create]` prints the bootstrap
-//! address as its only line. Tests start it to kill it.
+//! `cargo run -p backstitch-broker --example embedded -- --path FILE --port N [--auto-create]
+//! [--clean-every MS]` prints the bootstrap address as its only line. Tests start it to kill it.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use backstitch_broker::embedded::{EmbeddedBroker, EmbeddedConfig};
 
@@ -29,9 +30,10 @@ fn config(mut args: impl Iterator<Item = String>) -> Result<EmbeddedConfig, Box<
             "--path" => config.path = value()?.into(),
             "--port" => config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, value()?.parse()?)),
             "--auto-create" => config.auto_create_topics = true,
+            "--clean-every" => config.clean_every = Duration::from_millis(value()?.parse()?),
             _ => {
                 return Err(format!(
-                    "unknown argument {arg}: there are --path FILE, --port N and --auto-create"
+                    "unknown argument {arg}: there are --path FILE, --port N, --auto-create and --clean-every MS"
                 )
                 .into());
             }

@@ -1,17 +1,11 @@
 //! The embedded broker when its process is killed, and when its file refuses.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "in a test's own tools too, a failure is the test's"
-)]
-
 mod embedded_support;
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use embedded_support::process::{Process, example};
 use embedded_support::{
     PATIENCE, client, create_topic, numbered, producer, read, read_with_offsets, send, start,
     tally, until,
@@ -20,65 +14,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
-
-/// A broker in a process of its own, killed when it goes out of scope.
-struct Process {
-    child: Child,
-    bootstrap: String,
-}
-
-impl Process {
-    fn start(file: &Path, port: u16) -> Process {
-        let mut child = Command::new(example())
-            .args([
-                "--path",
-                file.to_str().unwrap(),
-                "--port",
-                &port.to_string(),
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert!(!line.is_empty(), "the broker did not start");
-        Process {
-            child,
-            bootstrap: line.trim().to_owned(),
-        }
-    }
-
-    fn port(&self) -> u16 {
-        self.bootstrap.rsplit(':').next().unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // SIGKILL: no chance to write anything more.
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-/// The example beside this test's binary; cargo builds it with the tests of the crate.
-fn example() -> PathBuf {
-    let profile = std::env::current_exe()
-        .unwrap()
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .to_owned();
-    let example = profile.join("examples/embedded");
-    assert!(
-        example.exists(),
-        "build it first: cargo build -p backstitch-broker --example embedded"
-    );
-    example
-}
 
 #[test]
 fn killed_at_any_moment_it_keeps_what_it_acknowledged_once_and_in_order() {

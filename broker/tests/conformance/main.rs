@@ -12,6 +12,7 @@
 )]
 
 mod away;
+mod cleaning;
 mod clients;
 mod crash;
 mod groups;

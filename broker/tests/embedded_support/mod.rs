@@ -9,6 +9,8 @@
     reason = "each test file uses a part of it, and a failure is the test's"
 )]
 
+pub mod process;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::pin;
@@ -34,13 +36,18 @@ pub fn start(folder: &Path) -> EmbeddedBroker {
 }
 
 pub fn start_on(folder: &Path, port: u16) -> EmbeddedBroker {
-    let listen = ([127, 0, 0, 1], port).into();
-    EmbeddedBroker::start(EmbeddedConfig {
+    start_with(folder, |config| config.listen.set_port(port))
+}
+
+/// A broker on a free port, with settings of its own.
+pub fn start_with(folder: &Path, set: impl FnOnce(&mut EmbeddedConfig)) -> EmbeddedBroker {
+    let mut config = EmbeddedConfig {
         path: folder.join("broker.db"),
-        listen,
+        listen: ([127, 0, 0, 1], 0).into(),
         ..EmbeddedConfig::default()
-    })
-    .unwrap()
+    };
+    set(&mut config);
+    EmbeddedBroker::start(config).unwrap()
 }
 
 pub fn client(bootstrap: &str) -> ClientConfig {
@@ -91,6 +98,16 @@ pub fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {
 
 pub fn create_topic(bootstrap: &str, name: &str, partitions: i32) {
     let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let created = block_on(admin(bootstrap).create_topics(&[topic], &AdminOptions::new())).unwrap();
+    assert_eq!(created, vec![Ok(name.to_owned())]);
+}
+
+/// A topic of one partition with these settings.
+pub fn create_topic_with(bootstrap: &str, name: &str, settings: &[(&str, &str)]) {
+    let mut topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
+    for (setting, value) in settings {
+        topic = topic.set(setting, value);
+    }
     let created = block_on(admin(bootstrap).create_topics(&[topic], &AdminOptions::new())).unwrap();
     assert_eq!(created, vec![Ok(name.to_owned())]);
 }

@@ -128,12 +128,16 @@ transaction.state.log.min.isr=$(((copies + 1) / 2))
 share.coordinator.state.topic.replication.factor=$copies
 share.coordinator.state.topic.min.isr=$(((copies + 1) / 2))
 
-# As a test wants it: few internal partitions (50 each by default), no wait before a group's first round, little memory.
+# As a test wants it: few internal partitions (50 each by default), no wait before a group's first round, little memory, and what may go
+# goes within a second (5 minutes by default, and half a minute after the start).
 offsets.topic.num.partitions=1
 transaction.state.log.num.partitions=1
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=4194304
+log.retention.check.interval.ms=500
+log.initial.task.delay.ms=500
+log.cleaner.backoff.ms=500
 num.network.threads=2
 num.io.threads=4
 

@@ -35,6 +35,9 @@ pub struct BenchOptions {
     pub seconds: u64,
     /// How long the load runs before the window. Default 10 s.
     pub warm_seconds: u64,
+    /// How often each load is measured, in turn with the others: a figure is then that of the median round, and noise that
+    /// comes and goes meets all loads alike. Default 1; at least 1.
+    pub rounds: usize,
     /// Whether the naive way is measured too. Needs Postgres.
     pub naive: bool,
     /// Whether an idle orchestrator is measured.
@@ -83,12 +86,15 @@ pub struct BenchReport {
     pub broker: &'static str,
     /// `sqlite` or `postgres`.
     pub store: &'static str,
-    /// The measured points, in order.
+    /// The measured points, in order; of several rounds, each load's round with the median of sagas a second.
     pub points: Vec<Point>,
+    /// All points of all rounds, if there were several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<Vec<Point>>,
     /// CPU of an idle orchestrator, in per cent of a core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_cpu_percent: Option<f64>,
-    /// The closed loop's sagas a second, divided by those of the naive way in the same run.
+    /// The closed loop's sagas a second, divided by those of the naive way in the same round; of several rounds the median.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times_naive: Option<f64>,
 }
@@ -174,6 +180,7 @@ pub async fn run(
         },
         store: if is_postgres { "postgres" } else { "sqlite" },
         points: Vec::new(),
+        rounds: Vec::new(),
         idle_cpu_percent: None,
         times_naive: None,
     };
@@ -199,8 +206,11 @@ pub async fn run(
             true,
         ));
     }
-    for (name, load, is_naive) in loads {
-        say(&name);
+    let count = options.rounds.max(1);
+    let mut rounds: Vec<Vec<Point>> = vec![Vec::new(); count];
+    let in_turn = (0..count).flat_map(|round| loads.iter().map(move |load| (round, load)));
+    for (round, (name, load, is_naive)) in in_turn {
+        say(name);
         let (store_url, database) = store_for(&options, is_postgres, dir.path()).await?;
         let world = World {
             kafka: KafkaConfig::new(bootstrap.clone()),
@@ -210,11 +220,16 @@ pub async fn run(
             warm_seconds: options.warm_seconds,
             fail_rate: options.fail_rate,
         };
-        let point = measure(&world, name, load, is_naive).await;
+        let point = measure(&world, name.clone(), *load, *is_naive).await;
         if let Some(database) = database {
             drop_database(&options.store_url, &database).await;
         }
-        report.points.push(point?);
+        rounds[round].push(point?);
+    }
+    report.points = medians(&rounds);
+    report.times_naive = median(rounds.iter().filter_map(|round| times_naive(round)));
+    if count > 1 {
+        report.rounds = rounds;
     }
     if options.idle {
         say("idle");
@@ -226,18 +241,37 @@ pub async fn run(
         }
         report.idle_cpu_percent = Some(idle?);
     }
+    Ok(report)
+}
+
+/// Each load's round with the median of sagas a second.
+fn medians(rounds: &[Vec<Point>]) -> Vec<Point> {
+    let loads = rounds.iter().map(Vec::len).min().unwrap_or(0);
+    let of_load = |index: usize| {
+        let mut points: Vec<&Point> = rounds.iter().map(|round| &round[index]).collect();
+        points.sort_by(|a, b| a.sagas_per_second.total_cmp(&b.sagas_per_second));
+        let unsettled = points.iter().map(|point| point.unsettled).sum();
+        Point {
+            unsettled, // A lost saga is a bug in whichever round.
+            ..points[points.len() / 2].clone()
+        }
+    };
+    (0..loads).map(of_load).collect()
+}
+
+fn times_naive(points: &[Point]) -> Option<f64> {
     let speed = |prefix: &str| {
-        let found = report
-            .points
-            .iter()
-            .find(|point| point.name.starts_with(prefix));
+        let found = points.iter().find(|point| point.name.starts_with(prefix));
         found.map(|point| point.sagas_per_second)
     };
-    report.times_naive = match (speed("closed"), speed("naive")) {
-        (Some(ours), Some(naive)) if naive > 0.0 => Some(ours / naive),
-        (Some(_) | None, Some(_) | None) => None,
-    };
-    Ok(report)
+    let naive = speed("naive").filter(|naive| *naive > 0.0)?;
+    Some(speed("closed")? / naive)
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// A store of its own for each point, so that none starts on what another left.

@@ -255,6 +255,9 @@ pub(crate) struct BenchArgs {
     /// Share of orders that fail at some step, 0 to 1
     #[arg(long, default_value_t = 0.0, value_parser = parse_share, value_name = "SHARE")]
     pub(crate) fail_rate: f64,
+    /// Measure each load so often, in turn with the others, and show the median
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..), value_name = "N")]
+    pub(crate) rounds: u8,
     /// Measure the usual way too, and divide; needs a Postgres
     #[arg(long)]
     pub(crate) naive: bool,

@@ -23,6 +23,7 @@ pub(crate) fn bench(context: &Context, args: &BenchArgs) -> Result<Answer, CliEr
         rate: args.rate,
         seconds: args.seconds,
         warm_seconds: args.warm_seconds,
+        rounds: args.rounds.into(),
         naive: args.naive,
         idle: args.idle,
         fail_rate: args.fail_rate,

@@ -1,4 +1,4 @@
-//! Record batches as bytes: their header is read and checked, their records stay closed.
+//! Record batches as bytes: their header is read, checked and written. What is inside them is in `records`.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -8,6 +8,9 @@ pub(crate) const HEADER_LEN: usize = 61;
 const LENGTH_OVERHEAD: usize = 12;
 /// Where the part covered by the checksum starts.
 const CRC_START: usize = 21;
+
+/// The attribute of a batch that has the broker's time.
+const LOG_APPEND_TIME: i16 = 0x08;
 
 /// What the broker needs to know about a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,26 +116,35 @@ impl BatchHeader {
         self.attributes & 0x20 != 0
     }
 
-    fn is_compressed(&self) -> bool {
+    pub(crate) fn is_compressed(&self) -> bool {
         self.attributes & 0x07 != 0
     }
 
     /// Whether its records have the broker's time, which is the batch's newest.
     pub(crate) fn is_log_append_time(&self) -> bool {
-        self.attributes & 0x08 != 0
+        self.attributes & LOG_APPEND_TIME != 0
     }
 }
 
-/// The first offset that a batch says it has.
-pub(crate) fn base_offset(batch: &[u8]) -> i64 {
-    be_i64(batch, 0)
-}
-
-/// Copies a batch and gives it its place in the log. The checksum does not cover what changes.
-pub(crate) fn placed(batch: &[u8], base_offset: i64) -> Bytes {
+/// Copies a batch and gives it its place in the log and, where the topic has the broker's time, that time.
+///
+/// The checksum covers the time and not the place, so it is written anew for the time only.
+pub(crate) fn placed(batch: &[u8], base_offset: i64, append_time: Option<i64>) -> Bytes {
     let mut copy = BytesMut::from(batch);
     copy[0..8].copy_from_slice(&base_offset.to_be_bytes());
     copy[12..16].copy_from_slice(&0_i32.to_be_bytes()); // The leader epoch: there was never another leader.
+    let attributes = be_i16(batch, 21);
+    if append_time.is_some() || attributes & LOG_APPEND_TIME != 0 {
+        // A client cannot give the broker's time: without one the attribute is taken away.
+        let (attributes, max_timestamp) = match append_time {
+            Some(now_ms) => (attributes | LOG_APPEND_TIME, now_ms),
+            None => (attributes & !LOG_APPEND_TIME, be_i64(batch, 35)),
+        };
+        copy[21..23].copy_from_slice(&attributes.to_be_bytes());
+        copy[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
+        let crc = crc32c::crc32c(&copy[CRC_START..]);
+        copy[17..21].copy_from_slice(&crc.to_be_bytes());
+    }
     copy.freeze()
 }
 
@@ -154,6 +166,11 @@ pub(crate) fn with_records(
     let crc = crc32c::crc32c(&copy[CRC_START..]);
     copy[17..21].copy_from_slice(&crc.to_be_bytes());
     copy.freeze()
+}
+
+/// The first offset that a batch says it has.
+pub(crate) fn base_offset(batch: &[u8]) -> i64 {
+    be_i64(batch, 0)
 }
 
 /// Makes the batch that ends a transaction in a partition.
@@ -195,56 +212,6 @@ pub(crate) fn end_marker(
     batch.put_u32(crc32c::crc32c(&covered));
     batch.extend_from_slice(&covered);
     batch.freeze()
-}
-
-/// Finds the first record whose timestamp is at or after `timestamp`: its offset and its timestamp.
-///
-/// Inside a compressed batch it answers the batch's first offset, which is never too late.
-pub(crate) fn first_at_or_after(batch: &[u8], timestamp: i64) -> Option<(i64, i64)> {
-    let header = BatchHeader::read(batch);
-    if header.max_timestamp < timestamp {
-        return None;
-    }
-    let base_offset = be_i64(batch, 0);
-    let log_append_time = header.attributes & 0x08 != 0;
-    if log_append_time {
-        return Some((base_offset, header.max_timestamp));
-    }
-    if header.is_compressed() || header.base_timestamp >= timestamp {
-        return Some((
-            base_offset,
-            header
-                .base_timestamp
-                .max(timestamp.min(header.max_timestamp)),
-        ));
-    }
-    let mut rest = &batch[HEADER_LEN..];
-    for _ in 0..header.record_count {
-        let length = usize::try_from(varint(&mut rest)?).ok()?;
-        let (mut record, after) = rest.split_at_checked(length)?;
-        rest = after;
-        record = record.get(1..)?;
-        let at = header.base_timestamp + varint(&mut record)?;
-        let delta = varint(&mut record)?;
-        if at >= timestamp {
-            return Some((base_offset + delta, at));
-        }
-    }
-    Some((base_offset, header.max_timestamp))
-}
-
-/// Takes one zigzag-encoded number off the front.
-fn varint(bytes: &mut &[u8]) -> Option<i64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
-        }
-    }
-    None
 }
 
 fn be_i16(bytes: &[u8], at: usize) -> i16 {
@@ -308,6 +275,43 @@ pub(crate) mod tests {
         batch.freeze()
     }
 
+    /// The same batch, compressed.
+    pub(crate) fn folded(codec: i16, batch: &[u8]) -> Bytes {
+        use std::io::Write;
+        let plain = &batch[HEADER_LEN..];
+        let records = match codec {
+            1 => {
+                let deflated = miniz_oxide::deflate::compress_to_vec(plain, 6);
+                [
+                    &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..],
+                    &deflated,
+                    &[0; 8],
+                ]
+                .concat()
+            }
+            2 => snap::raw::Encoder::new().compress_vec(plain).unwrap(),
+            3 => {
+                let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+                encoder.write_all(plain).unwrap();
+                encoder.finish().unwrap()
+            }
+            4 => {
+                let mut bytes = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
+                zstd_safe::compress(&mut bytes, plain, 3).unwrap();
+                bytes
+            }
+            _ => plain.to_vec(),
+        };
+        let mut copy = BytesMut::from(&batch[..HEADER_LEN]);
+        copy.extend_from_slice(&records);
+        let length = i32::try_from(copy.len() - LENGTH_OVERHEAD).unwrap();
+        copy[8..12].copy_from_slice(&length.to_be_bytes());
+        copy[21..23].copy_from_slice(&(be_i16(batch, 21) | codec).to_be_bytes());
+        let crc = crc32c::crc32c(&copy[CRC_START..]);
+        copy[17..21].copy_from_slice(&crc.to_be_bytes());
+        copy.freeze()
+    }
+
     #[test]
     fn a_clients_batch_is_taken_whole() {
         let header = BatchHeader::parse(&sample(9, 0, 5, &[100, 110, 105])).unwrap();
@@ -324,9 +328,19 @@ pub(crate) mod tests {
 
     #[test]
     fn a_placed_batch_keeps_its_checksum() {
-        let batch = placed(&sample(-1, -1, -1, &[100, 101]), 77);
-        assert_eq!(be_i64(&batch, 0), 77);
+        let batch = placed(&sample(-1, -1, -1, &[100, 101]), 77, None);
+        assert_eq!(base_offset(&batch), 77);
         assert!(BatchHeader::parse(&batch).is_ok());
+    }
+
+    #[test]
+    fn the_brokers_time_is_written_and_a_clients_claim_to_it_is_taken_away() {
+        let batch = placed(&sample(-1, -1, -1, &[100, 101]), 77, Some(500));
+        let header = BatchHeader::parse(&batch).unwrap();
+        assert!(header.is_log_append_time());
+        assert_eq!((header.base_timestamp, header.max_timestamp), (100, 500));
+        let header = BatchHeader::parse(&placed(&batch, 78, None)).unwrap();
+        assert!(!header.is_log_append_time());
     }
 
     #[test]
@@ -337,15 +351,6 @@ pub(crate) mod tests {
             BatchHeader::parse(&two),
             Err(BatchError::Invalid(_))
         ));
-    }
-
-    #[test]
-    fn a_time_is_found_record_by_record() {
-        let batch = placed(&sample(-1, -1, -1, &[100, 110, 105, 120]), 50);
-        assert_eq!(first_at_or_after(&batch, 99), Some((50, 100)));
-        assert_eq!(first_at_or_after(&batch, 101), Some((51, 110)));
-        assert_eq!(first_at_or_after(&batch, 111), Some((53, 120)));
-        assert_eq!(first_at_or_after(&batch, 121), None);
     }
 
     #[test]

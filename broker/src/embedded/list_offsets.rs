@@ -1,6 +1,7 @@
 //! Offsets by meaning: first, last, at a time.
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
@@ -15,6 +16,8 @@ const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 /// Asks for the record with the newest timestamp.
 const MAX_TIMESTAMP: i64 = -3;
+/// Readers of committed records ask with this level.
+const READ_COMMITTED: i8 = 1;
 
 impl Broker {
     pub(crate) fn list_offsets(
@@ -27,12 +30,7 @@ impl Broker {
             let partitions = topic.partitions.iter().map(|asked| {
                 let answer = ListOffsetsPartitionResponse::default()
                     .with_partition_index(asked.partition_index);
-                match self.offset_for(
-                    &topic.name,
-                    asked.partition_index,
-                    asked.timestamp,
-                    isolation,
-                ) {
+                match self.offset_for(&topic.name, asked, isolation) {
                     Ok((offset, timestamp)) => {
                         let epoch = if version >= 4 && offset >= 0 { 0 } else { -1 };
                         answer
@@ -58,32 +56,35 @@ impl Broker {
     fn offset_for(
         &self,
         topic: &str,
-        index: i32,
-        timestamp: i64,
+        asked: &ListOffsetsPartition,
         isolation: i8,
     ) -> Result<(i64, i64), ResponseError> {
         let partition = self
             .topics
-            .partition(topic, index)
+            .partition(topic, asked.partition_index)
             .ok_or(ResponseError::UnknownTopicOrPartition)?;
+        if asked.current_leader_epoch > 0 {
+            return Err(ResponseError::UnknownLeaderEpoch);
+        }
         let bounds = partition.bounds();
-        let found = match timestamp {
-            LATEST => {
-                return Ok((
-                    if isolation == 1 {
-                        bounds.stable
-                    } else {
-                        bounds.next
-                    },
-                    -1,
-                ));
-            }
+        let end = if isolation == READ_COMMITTED {
+            bounds.stable
+        } else {
+            bounds.next
+        };
+        let found = match asked.timestamp {
+            LATEST => return Ok((end, -1)),
             EARLIEST => return Ok((bounds.start, -1)),
             MAX_TIMESTAMP => self.readers.read(|db| newest_timestamp(db, partition.id)),
-            at => self.readers.read(|db| offset_at(db, partition.id, at)),
+            at if at < MAX_TIMESTAMP => return Err(ResponseError::UnsupportedVersion),
+            at => self
+                .readers
+                .read(|db| offset_at(db, partition.id, bounds.start, at)),
         };
+        let found = found.map_err(read_error)?;
+        // What lies beyond the end is not there for this reader.
         Ok(found
-            .map_err(read_error)?
-            .map_or((-1, -1), |(offset, at)| (offset.max(bounds.start), at)))
+            .filter(|(offset, _)| (bounds.start..end).contains(offset))
+            .unwrap_or((-1, -1)))
     }
 }

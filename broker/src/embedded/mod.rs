@@ -5,7 +5,7 @@
 //! | door | `config`, `error`, `server` (start, stop, accept), `listen` |
 //! | wire | `connection` (frames, order of answers), `protocol` (versions, dispatch), `shape` (requests that claim too much) |
 //! | requests | `produce`, `fetch`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs`, `txn_api` |
-//! | rules | `batch`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
+//! | rules | `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
 //! | file | `writer` (group commit), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads) |
 //! | cleaning | `cleaner` (rounds, retention) woken by `news`, `sweeper` (compaction), `expiry` (offsets, producers), `space` (pages, log) |
@@ -49,6 +49,8 @@ mod produce;
 mod protocol;
 #[cfg(test)]
 mod protocol_tests;
+mod record_rules;
+mod records;
 mod retention;
 mod sequence;
 mod server;

@@ -2,14 +2,17 @@
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 
 use super::batch::{BatchError, BatchHeader, placed};
 use super::broker::Broker;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, now_ms};
 use super::partition::PartitionId;
 use super::protocol::{Asked, Reply, text};
+use super::record_rules::{RecordError, RecordRefusal, RecordRules};
 use super::sequence::Verdict;
 use super::settings::max_message_bytes;
 
@@ -17,13 +20,22 @@ use super::settings::max_message_bytes;
 struct Offered {
     topic: TopicName,
     index: i32,
-    checked: Result<(BatchHeader, Bytes), Refusal>,
+    checked: Result<Checked, Refusal>,
+}
+
+/// A batch that may be appended as far as its topic is concerned.
+struct Checked {
+    header: BatchHeader,
+    bytes: Bytes,
+    /// Whether its records get the time at which they are appended.
+    broker_time: bool,
 }
 
 /// Why records were refused.
 struct Refusal {
     error: ResponseError,
-    message: Option<&'static str>,
+    message: Option<String>,
+    records: Vec<RecordError>,
 }
 
 impl From<ResponseError> for Refusal {
@@ -31,6 +43,7 @@ impl From<ResponseError> for Refusal {
         Refusal {
             error,
             message: None,
+            records: Vec::new(),
         }
     }
 }
@@ -41,18 +54,43 @@ impl From<BatchError> for Refusal {
             BatchError::Corrupt => ResponseError::CorruptMessage.into(),
             BatchError::OldFormat => ResponseError::UnsupportedForMessageFormat.into(),
             BatchError::Invalid(message) => Refusal {
-                error: ResponseError::InvalidRecord,
-                message: Some(message),
+                message: Some(message.to_owned()),
+                ..ResponseError::InvalidRecord.into()
             },
         }
     }
+}
+
+impl From<RecordRefusal> for Refusal {
+    fn from(refusal: RecordRefusal) -> Refusal {
+        let error = match refusal {
+            RecordRefusal::Times(_) => ResponseError::InvalidTimestamp,
+            RecordRefusal::Unreadable(_) | RecordRefusal::Records { .. } => {
+                ResponseError::InvalidRecord
+            }
+        };
+        Refusal {
+            error,
+            message: Some(refusal.message()),
+            records: refusal.named(),
+        }
+    }
+}
+
+/// Where records went.
+struct Taken {
+    base_offset: i64,
+    /// The first offset of the log.
+    start: i64,
+    /// The time that the broker gave them, in milliseconds since 1970; -1 where they keep their own.
+    append_time: i64,
 }
 
 /// Where records went, or why not.
 struct Outcome {
     topic: TopicName,
     index: i32,
-    result: Result<(i64, i64), Refusal>,
+    result: Result<Taken, Refusal>,
 }
 
 impl Broker {
@@ -82,7 +120,7 @@ impl Broker {
         let bytes = offered
             .iter()
             .filter_map(|offer| offer.checked.as_ref().ok())
-            .map(|(_, bytes)| bytes.len())
+            .map(|checked| checked.bytes.len())
             .sum();
         let pending = self.queue.submit(bytes, move |ledger| {
             offered
@@ -106,13 +144,9 @@ impl Broker {
         }))
     }
 
-    fn check(
-        &self,
-        topic: &str,
-        index: i32,
-        records: Bytes,
-    ) -> Result<(BatchHeader, Bytes), Refusal> {
-        let Some(topic) = self.topics.get(topic) else {
+    fn check(&self, topic: &str, index: i32, records: Bytes) -> Result<Checked, Refusal> {
+        let name = topic;
+        let Some(topic) = self.topics.get(name) else {
             return Err(ResponseError::UnknownTopicOrPartition.into());
         };
         if topic.partition(index).is_none() {
@@ -121,7 +155,14 @@ impl Broker {
         if records.len() > max_message_bytes(&topic.configs) {
             return Err(ResponseError::MessageTooLarge.into());
         }
-        Ok((BatchHeader::parse(&records)?, records))
+        let header = BatchHeader::parse(&records)?;
+        let rules = RecordRules::of(&topic.configs);
+        rules.judge(name, &records, &header, now_ms())?;
+        Ok(Checked {
+            header,
+            bytes: records,
+            broker_time: rules.broker_time,
+        })
     }
 }
 
@@ -133,11 +174,9 @@ fn take(ledger: &mut Ledger, offer: Offered) -> rusqlite::Result<Outcome> {
     } = offer;
     let result = match checked {
         Err(refusal) => Err(refusal),
-        Ok((header, bytes)) => match ledger.log_of(&topic, index) {
+        Ok(checked) => match ledger.log_of(&topic, index) {
             None => Err(ResponseError::UnknownTopicOrPartition.into()),
-            Some(id) => append(ledger, id, &header, &bytes)?
-                .map(|base| (base, ledger.log(id).start))
-                .map_err(Refusal::from),
+            Some(id) => append(ledger, id, &checked)?.map_err(Refusal::from),
         },
     };
     Ok(Outcome {
@@ -147,19 +186,29 @@ fn take(ledger: &mut Ledger, offer: Offered) -> rusqlite::Result<Outcome> {
     })
 }
 
-/// Appends a batch unless it was taken before. Returns its first offset.
+/// Appends a batch unless it was taken before.
 fn append(
     ledger: &mut Ledger,
     id: PartitionId,
-    header: &BatchHeader,
-    bytes: &[u8],
-) -> rusqlite::Result<Result<i64, ResponseError>> {
-    let base_offset = ledger.log(id).next;
+    checked: &Checked,
+) -> rusqlite::Result<Result<Taken, ResponseError>> {
+    let (base_offset, start) = (ledger.log(id).next, ledger.log(id).start);
+    let append_time = checked.broker_time.then(now_ms);
+    let header = BatchHeader {
+        max_timestamp: append_time.unwrap_or(checked.header.max_timestamp),
+        ..checked.header
+    };
+    let taken = |base_offset, append_time: Option<i64>| Taken {
+        base_offset,
+        start,
+        append_time: append_time.unwrap_or(-1),
+    };
+    let batch = |base_offset| placed(&checked.bytes, base_offset, append_time);
     if header.producer_id < 0 {
-        ledger.append(id, header, placed(bytes, base_offset))?;
-        return Ok(Ok(base_offset));
+        ledger.append(id, &header, batch(base_offset))?;
+        return Ok(Ok(taken(base_offset, append_time)));
     }
-    if let Err(error) = ledger.txn_allows(id, header) {
+    if let Err(error) = ledger.txn_allows(id, &header) {
         return Ok(Err(error));
     }
     let (epoch, first, last) = (
@@ -172,18 +221,18 @@ fn append(
         .map_or(Verdict::Append, |window| window.judge(epoch, first, last));
     match verdict {
         Verdict::Append => {}
-        Verdict::Duplicate(offset) => return Ok(Ok(offset)),
+        Verdict::Duplicate(offset) => return Ok(Ok(taken(offset, None))),
         Verdict::OutOfOrder => return Ok(Err(ResponseError::OutOfOrderSequenceNumber)),
         Verdict::Fenced => return Ok(Err(ResponseError::InvalidProducerEpoch)),
     }
-    ledger.append(id, header, placed(bytes, base_offset))?;
+    ledger.append(id, &header, batch(base_offset))?;
     ledger.change_window(id, header.producer_id, epoch, |window| {
         window.remember(epoch, first, last, base_offset)
     })?;
     if header.is_transactional() {
         ledger.txn_wrote(id, header.producer_id, base_offset)?;
     }
-    Ok(Ok(base_offset))
+    Ok(Ok(taken(base_offset, append_time)))
 }
 
 fn answer(outcomes: Vec<Outcome>, version: i16) -> ProduceResponse {
@@ -193,19 +242,18 @@ fn answer(outcomes: Vec<Outcome>, version: i16) -> ProduceResponse {
             .with_index(outcome.index)
             .with_log_append_time_ms(-1);
         let partition = match outcome.result {
-            Ok((base_offset, start)) => {
-                let start = if version >= 5 { start } else { -1 };
-                partition
-                    .with_base_offset(base_offset)
-                    .with_log_start_offset(start)
-            }
-            Err(refusal) => {
-                let message = refusal.message.filter(|_| version >= 8).map(text);
-                partition
-                    .with_base_offset(-1)
-                    .with_error_code(refusal.error.code())
-                    .with_error_message(message)
-            }
+            Ok(taken) => partition
+                .with_base_offset(taken.base_offset)
+                .with_log_append_time_ms(taken.append_time)
+                .with_log_start_offset(if version >= 5 { taken.start } else { -1 }),
+            Err(refusal) if version < 8 => partition
+                .with_base_offset(-1)
+                .with_error_code(refusal.error.code()),
+            Err(refusal) => partition
+                .with_base_offset(-1)
+                .with_error_code(refusal.error.code())
+                .with_error_message(refusal.message.as_deref().map(text))
+                .with_record_errors(refusal.records.into_iter().map(told).collect()),
         };
         match topics.last_mut() {
             Some(topic) if topic.name == outcome.topic => topic.partition_responses.push(partition),
@@ -217,4 +265,10 @@ fn answer(outcomes: Vec<Outcome>, version: i16) -> ProduceResponse {
         }
     }
     ProduceResponse::default().with_responses(topics)
+}
+
+fn told(error: RecordError) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage::default()
+        .with_batch_index(error.index)
+        .with_batch_index_error_message(Some(text(&error.message)))
 }

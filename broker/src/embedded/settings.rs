@@ -43,11 +43,7 @@ impl Kind {
 
 /// Every setting of a topic, with its default. Nothing is deleted by age or size yet, and the defaults say so.
 pub(crate) const TOPIC_SETTINGS: &[(&str, Kind, &str)] = &[
-    (
-        "cleanup.policy",
-        Kind::List(&["delete", "compact"]),
-        "delete",
-    ),
+    (CLEANUP_POLICY, Kind::List(&["delete", "compact"]), "delete"),
     (
         "compression.type",
         Kind::Word(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]),
@@ -61,20 +57,12 @@ pub(crate) const TOPIC_SETTINGS: &[(&str, Kind, &str)] = &[
     ("max.compaction.lag.ms", Kind::Long, "9223372036854775807"),
     (MAX_MESSAGE_BYTES, Kind::Int, "1048588"),
     (
-        "message.timestamp.type",
-        Kind::Word(&["CreateTime"]),
+        TIMESTAMP_TYPE,
+        Kind::Word(&["CreateTime", LOG_APPEND_TIME]),
         "CreateTime",
     ),
-    (
-        "message.timestamp.before.max.ms",
-        Kind::Long,
-        "9223372036854775807",
-    ),
-    (
-        "message.timestamp.after.max.ms",
-        Kind::Long,
-        "9223372036854775807",
-    ),
+    (TIMESTAMP_BEFORE_MAX_MS, Kind::Long, "9223372036854775807"),
+    (TIMESTAMP_AFTER_MAX_MS, Kind::Long, "3600000"),
     ("min.cleanable.dirty.ratio", Kind::Double, "0.5"),
     ("min.compaction.lag.ms", Kind::Long, "0"),
     ("min.insync.replicas", Kind::Int, "1"),
@@ -90,9 +78,31 @@ pub(crate) const TOPIC_SETTINGS: &[(&str, Kind, &str)] = &[
     ("follower.replication.throttled.replicas", Kind::Text, ""),
 ];
 
+const CLEANUP_POLICY: &str = "cleanup.policy";
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+pub(crate) const TIMESTAMP_TYPE: &str = "message.timestamp.type";
+/// The value of [`TIMESTAMP_TYPE`] with which records get the broker's time.
+pub(crate) const LOG_APPEND_TIME: &str = "LogAppendTime";
+pub(crate) const TIMESTAMP_BEFORE_MAX_MS: &str = "message.timestamp.before.max.ms";
+pub(crate) const TIMESTAMP_AFTER_MAX_MS: &str = "message.timestamp.after.max.ms";
 /// Largest batch of a topic that says nothing, in bytes.
 pub(crate) const MAX_MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
+
+/// Returns what holds for a topic with these settings; "" for what is no setting.
+pub(crate) fn value<'a>(configs: &'a BTreeMap<String, String>, name: &str) -> &'a str {
+    let default = || TOPIC_SETTINGS.iter().find(|(known, ..)| *known == name);
+    match configs.get(name) {
+        Some(value) => value,
+        None => default().map_or("", |(_, _, default)| *default),
+    }
+}
+
+/// Whether old records of a key give way to newer ones.
+pub(crate) fn is_compacted(configs: &BTreeMap<String, String>) -> bool {
+    value(configs, CLEANUP_POLICY)
+        .split(',')
+        .any(|word| word.trim() == "compact")
+}
 
 /// Largest batch that a topic with these settings takes.
 pub(crate) fn max_message_bytes(configs: &BTreeMap<String, String>) -> usize {

@@ -9,10 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::batch::first_at_or_after;
 use super::error::EmbeddedError;
 use super::layout::{LAYOUT, LayoutError, lay_out, make_shrinkable};
 use super::partition::{Aborted, PartitionId};
+use super::records::first_at_or_after;
 use super::retention::Stored;
 
 /// Bits of a batch's row id that hold its base offset; the partition's id lies above them.
@@ -258,29 +258,34 @@ pub(crate) fn read_aborted(
     rows.collect()
 }
 
-/// Finds the first record at or after a time (milliseconds since 1970): its offset and its timestamp.
+/// Finds the first record at or after `start` with this time (milliseconds since 1970) or a later one: its offset and
+/// its timestamp.
 pub(crate) fn offset_at(
     db: &Connection,
     partition: PartitionId,
+    start: i64,
     timestamp: i64,
 ) -> rusqlite::Result<Option<(i64, i64)>> {
     let mut find = db.prepare_cached(
-        "select bytes from batch where id between ?1 and ?2 and max_timestamp >= ?3 order by id limit 1",
+        "select bytes from batch where id between ?1 and ?2 and last_offset >= ?3 and max_timestamp >= ?4 order by id",
     )?;
-    let range = params![
+    let mut rows = find.query(params![
         batch_row(partition, 0),
         batch_row(partition, OFFSET_END - 1),
+        start,
         timestamp
-    ];
-    let found = find
-        .query_row(range, |row| {
-            Ok(first_at_or_after(row.get_ref(0)?.as_blob()?, timestamp))
-        })
-        .optional()?;
-    Ok(found.flatten())
+    ])?;
+    // A batch may have its newest record before the start; then the next one is looked at.
+    while let Some(row) = rows.next()? {
+        let found = first_at_or_after(row.get_ref(0)?.as_blob()?, timestamp, start);
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
-/// Finds the newest timestamp: the last offset of the batch that has it, and the timestamp.
+/// Finds the first record with the newest timestamp: its offset, and the timestamp.
 pub(crate) fn newest_timestamp(
     db: &Connection,
     partition: PartitionId,
@@ -294,9 +299,8 @@ pub(crate) fn newest_timestamp(
     ];
     find.query_row(range, |row| {
         let (newest, last): (i64, i64) = (row.get(1)?, row.get(2)?);
-        let exact =
-            first_at_or_after(row.get_ref(0)?.as_blob()?, newest).filter(|found| found.1 == newest);
-        Ok((exact.map_or(last, |found| found.0), newest))
+        let first = first_at_or_after(row.get_ref(0)?.as_blob()?, newest, 0);
+        Ok((first.map_or(last, |found| found.0), newest))
     })
     .optional()
 }

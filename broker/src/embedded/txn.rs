@@ -266,6 +266,7 @@ impl Ledger {
             let marker = placed(
                 &end_marker(producer_id, epoch, committed, now_ms()),
                 marker_offset,
+                None,
             );
             self.append(partition, &BatchHeader::read(&marker), marker)?;
             self.change_window(partition, producer_id, epoch, |window| {

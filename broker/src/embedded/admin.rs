@@ -19,6 +19,7 @@ use kafka_protocol::messages::{
 use uuid::Uuid;
 
 use super::broker::{Broker, storage_error};
+use super::configs::{SOURCE_DEFAULT, SOURCE_TOPIC};
 use super::protocol::{count, text};
 use super::settings;
 use super::topic_change::{NewTopic, Refusal, create, delete, delete_before, widen};
@@ -56,11 +57,16 @@ impl Broker {
                     .with_configs((version >= 5).then(Vec::new)),
                 Ok(_) if version < 5 => result,
                 Ok((ref new, uuid)) => {
-                    let configs = new.configs.iter().map(|(name, value)| {
+                    let configs = settings::TOPIC_SETTINGS.iter().map(|(name, ..)| {
+                        let source = if new.configs.contains_key(*name) {
+                            SOURCE_TOPIC
+                        } else {
+                            SOURCE_DEFAULT
+                        };
                         CreatableTopicConfigs::default()
                             .with_name(text(name))
-                            .with_value(Some(text(value)))
-                            .with_config_source(1)
+                            .with_value(Some(text(settings::value(&new.configs, name))))
+                            .with_config_source(source)
                     });
                     let result = result
                         .with_num_partitions(new.partition_count)

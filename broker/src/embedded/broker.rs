@@ -11,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::config::EmbeddedConfig;
 use super::coordinator::Coordinator;
 use super::error::Unavailable;
+use super::memory::Memory;
 use super::storage::Readers;
 use super::topics::Topics;
 use super::writer::WriteQueue;
@@ -29,6 +30,10 @@ pub(crate) struct Broker {
     pub(crate) queue: Arc<WriteQueue>,
     pub(crate) readers: Readers,
     pub(crate) coordinator: Coordinator,
+    /// What requests hold from when they are read until they are committed or answered.
+    pub(crate) requests: Arc<Memory>,
+    /// What answers hold until they are sent.
+    pub(crate) answers: Arc<Memory>,
     /// Set once, when the broker stops.
     pub(crate) stopping: AtomicBool,
 }

@@ -43,7 +43,11 @@ impl Log {
                 marker_offset: self.next,
             });
         }
-        self.push(placed(&end_marker(producer_id, 0, committed, 5), self.next, None));
+        self.push(placed(
+            &end_marker(producer_id, 0, committed, 5),
+            self.next,
+            None,
+        ));
     }
 
     fn push(&mut self, batch: Bytes) {

@@ -16,9 +16,16 @@ pub struct EmbeddedConfig {
     pub auto_create_topics: bool,
     /// Partitions of a topic that is made without a count. Default 4; at least 1.
     pub default_partitions: i32,
-    /// Largest request, in bytes; a larger one closes its connection. Default 64 MiB.
+    /// Largest request, in bytes; a larger one closes its connection, and the log says whose it was. Default 64 MiB.
     pub request_bytes_max: usize,
-    /// Connections served at once; a further one is closed at once. Default 1,000.
+    /// Bytes that the requests of all connections may hold together, until they are committed or answered; further
+    /// ones wait to be read. Default 256 MiB. A request over it is served alone.
+    pub requests_bytes_max: usize,
+    /// Record bytes that answers to all connections may hold together until they are sent; beyond it a reader gets a
+    /// batch at a time. Default 256 MiB.
+    pub answers_bytes_max: usize,
+    /// Connections served at once. Default 1,000. A further one is told so, in the answer to its first request, and
+    /// closed.
     pub connections_max: usize,
     /// Newest records kept in memory per partition, in bytes; older ones are read from the file. Default 4 MiB.
     pub tail_bytes_max: usize,
@@ -51,6 +58,8 @@ impl Default for EmbeddedConfig {
             auto_create_topics: false,
             default_partitions: 4,
             request_bytes_max: 64 << 20,
+            requests_bytes_max: 256 << 20,
+            answers_bytes_max: 256 << 20,
             connections_max: 1_000,
             tail_bytes_max: 4 << 20,
             tails_bytes_max: 128 << 20,

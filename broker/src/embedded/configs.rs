@@ -1,5 +1,6 @@
 //! Settings of topics and of the broker: what there is, its default, what may be set.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
@@ -15,9 +16,11 @@ use kafka_protocol::protocol::StrBytes;
 use rusqlite::params;
 
 use super::broker::{Broker, NODE, storage_error};
+use super::broker_settings::{BrokerSetting, broker_settings};
 use super::ledger::Ledger;
 use super::protocol::text;
-use super::settings::{Change, Kind, MAX_MESSAGE_BYTES_DEFAULT, TOPIC_SETTINGS};
+use super::setting_docs::{broker_name, doc};
+use super::settings::{Change, Kind, TOPIC_SETTINGS};
 use super::topics::Topic;
 
 /// What the protocol calls a topic among the resources that have settings.
@@ -25,11 +28,11 @@ const TOPIC: i8 = 2;
 /// What it calls a broker.
 const BROKER: i8 = 4;
 /// A value that was set on the topic.
-const SOURCE_TOPIC: i8 = 1;
+pub(crate) const SOURCE_TOPIC: i8 = 1;
 /// A value that the broker was started with.
 const SOURCE_BROKER: i8 = 4;
 /// A value that nobody set.
-const SOURCE_DEFAULT: i8 = 5;
+pub(crate) const SOURCE_DEFAULT: i8 = 5;
 
 type Outcome = (i16, Option<StrBytes>);
 
@@ -38,7 +41,10 @@ impl Broker {
         &self,
         request: DescribeConfigsRequest,
     ) -> DescribeConfigsResponse {
-        let synonyms = request.include_synonyms;
+        let with = With {
+            synonyms: request.include_synonyms,
+            docs: request.include_documentation,
+        };
         let results = request.resources.into_iter().map(|resource| {
             let wanted = |name: &str| {
                 resource.configuration_keys.as_ref().is_none_or(|keys| {
@@ -58,29 +64,26 @@ impl Broker {
                         let settings = TOPIC_SETTINGS.iter().filter(|(name, ..)| wanted(name));
                         result.with_configs(
                             settings
-                                .map(|setting| described(setting, &topic, synonyms))
+                                .map(|setting| described(setting, &topic, with))
                                 .collect(),
                         )
                     }
                 },
                 BROKER => {
                     let named = resource.resource_name.parse::<i32>().ok();
-                    if named.is_some_and(|id| id != NODE.0) {
+                    if resource.resource_name.is_empty() {
+                        // What all brokers have in common and was set while they ran: nothing can be.
+                        result
+                    } else if named != Some(NODE.0) {
                         failed(
                             result,
                             ResponseError::InvalidRequest,
                             "there is one broker, number 1",
                         )
                     } else {
-                        let settings = self
-                            .broker_settings()
-                            .into_iter()
-                            .filter(|(name, ..)| wanted(name));
-                        result.with_configs(
-                            settings
-                                .map(|(name, kind, value)| fixed(name, kind, &value))
-                                .collect(),
-                        )
+                        let settings = broker_settings(self);
+                        let settings = settings.iter().filter(|setting| wanted(setting.name));
+                        result.with_configs(settings.map(|setting| fixed(setting, with)).collect())
                     }
                 }
                 _ => failed(
@@ -97,14 +100,8 @@ impl Broker {
     pub(crate) fn alter_configs(&self, request: AlterConfigsRequest) -> AlterConfigsResponse {
         let validate_only = request.validate_only;
         let responses = request.resources.into_iter().map(|resource| {
-            let changes = resource.configs.into_iter().map(|config| {
-                let value = config
-                    .value
-                    .map(|value| value.to_string())
-                    .unwrap_or_default();
-                Ok(Change::Set(config.name.to_string(), value))
-            });
-            let changes: Result<Vec<_>, String> = changes.collect();
+            let wishes = resource.configs.into_iter();
+            let changes = changes(wishes.map(|wish| (wish.name, SET, wish.value)));
             let (error_code, message) = self.alter(
                 resource.resource_type,
                 &resource.resource_name,
@@ -127,21 +124,9 @@ impl Broker {
     ) -> IncrementalAlterConfigsResponse {
         let validate_only = request.validate_only;
         let responses = request.resources.into_iter().map(|resource| {
-            let changes = resource.configs.into_iter().map(|config| {
-                let name = config.name.to_string();
-                let value = config
-                    .value
-                    .map(|value| value.to_string())
-                    .unwrap_or_default();
-                match config.config_operation {
-                    0 => Ok(Change::Set(name, value)),
-                    1 => Ok(Change::Unset(name)),
-                    2 => Ok(Change::Append(name, value)),
-                    3 => Ok(Change::Subtract(name, value)),
-                    other => Err(format!("unknown operation {other} on {name}")),
-                }
-            });
-            let changes: Result<Vec<_>, String> = changes.collect();
+            let wishes = resource.configs.into_iter();
+            let changes =
+                changes(wishes.map(|wish| (wish.name, wish.config_operation, wish.value)));
             let (error_code, message) = self.alter(
                 resource.resource_type,
                 &resource.resource_name,
@@ -191,78 +176,42 @@ impl Broker {
             ),
         }
     }
+}
 
-    fn broker_settings(&self) -> Vec<(&'static str, Kind, String)> {
-        let config = &self.config;
-        vec![
-            (
-                "advertised.listeners",
-                Kind::Text,
-                format!("PLAINTEXT://{}:{}", self.host, self.port),
-            ),
-            (
-                "auto.create.topics.enable",
-                Kind::Boolean,
-                config.auto_create_topics.to_string(),
-            ),
-            ("default.replication.factor", Kind::Int, "1".to_owned()),
-            ("log.dirs", Kind::Text, config.path.display().to_string()),
-            (
-                "log.retention.ms",
-                Kind::Long,
-                config
-                    .retention
-                    .map_or("-1".to_owned(), |age| age.as_millis().to_string()),
-            ),
-            (
-                "log.retention.bytes",
-                Kind::Long,
-                config
-                    .retention_bytes
-                    .map_or("-1".to_owned(), |bytes| bytes.to_string()),
-            ),
-            (
-                "offsets.retention.minutes",
-                Kind::Int,
-                (config.offsets_retention.as_secs() / 60).to_string(),
-            ),
-            (
-                "producer.id.expiration.ms",
-                Kind::Int,
-                config.producers_retention.as_millis().to_string(),
-            ),
-            (
-                "transactional.id.expiration.ms",
-                Kind::Int,
-                config.producers_retention.as_millis().to_string(),
-            ),
-            (
-                "max.connections",
-                Kind::Int,
-                config.connections_max.to_string(),
-            ),
-            (
-                "message.max.bytes",
-                Kind::Int,
-                MAX_MESSAGE_BYTES_DEFAULT.to_string(),
-            ),
-            (
-                "num.partitions",
-                Kind::Int,
-                config.default_partitions.to_string(),
-            ),
-            (
-                "socket.request.max.bytes",
-                Kind::Int,
-                config.request_bytes_max.to_string(),
-            ),
-            (
-                "transaction.max.timeout.ms",
-                Kind::Int,
-                config.transaction_timeout_max.as_millis().to_string(),
-            ),
-        ]
+/// What the protocol calls the operations of a change.
+const SET: i8 = 0;
+const UNSET: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
+/// Reads the wishes for one resource: name, operation, value. A setting can be named once.
+fn changes(
+    wishes: impl Iterator<Item = (StrBytes, i8, Option<StrBytes>)>,
+) -> Result<Vec<Change>, String> {
+    let mut named = BTreeSet::new();
+    let mut changes = Vec::new();
+    for (name, operation, value) in wishes {
+        if !named.insert(name.clone()) {
+            return Err(format!(
+                "Error due to duplicate config keys: {}",
+                name.as_str()
+            ));
+        }
+        let name = name.to_string();
+        let value = match (operation, value) {
+            (UNSET, _) => String::new(),
+            (_, Some(value)) => value.to_string(),
+            (_, None) => return Err(format!("Null value not supported for: {name}")),
+        };
+        changes.push(match operation {
+            SET => Change::Set(name, value),
+            UNSET => Change::Unset(name),
+            APPEND => Change::Append(name, value),
+            SUBTRACT => Change::Subtract(name, value),
+            other => return Err(format!("unknown operation {other} on {name}")),
+        });
     }
+    Ok(changes)
 }
 
 fn set_configs(
@@ -310,23 +259,24 @@ pub(crate) fn save(ledger: &Ledger, topic: &Topic) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// What a description is asked to have.
+#[derive(Debug, Clone, Copy)]
+struct With {
+    synonyms: bool,
+    docs: bool,
+}
+
 fn described(
     &(name, kind, default): &(&'static str, Kind, &'static str),
     topic: &Topic,
-    synonyms: bool,
+    with: With,
 ) -> DescribeConfigsResourceResult {
     let own = topic.configs.get(name);
     let value = own.map_or(default, String::as_str);
     let mut known = Vec::new();
-    if synonyms {
-        let synonym = |value: &str, source| {
-            DescribeConfigsSynonym::default()
-                .with_name(text(name))
-                .with_value(Some(text(value)))
-                .with_source(source)
-        };
-        known.extend(own.map(|value| synonym(value, SOURCE_TOPIC)));
-        known.push(synonym(default, SOURCE_DEFAULT));
+    if with.synonyms {
+        known.extend(own.map(|value| synonym(name, value, SOURCE_TOPIC)));
+        known.push(synonym(broker_name(name), default, SOURCE_DEFAULT));
     }
     DescribeConfigsResourceResult::default()
         .with_name(text(name))
@@ -337,16 +287,30 @@ fn described(
             SOURCE_DEFAULT
         })
         .with_config_type(kind.number())
+        .with_documentation(with.docs.then(|| text(doc(name))))
         .with_synonyms(known)
 }
 
-fn fixed(name: &'static str, kind: Kind, value: &str) -> DescribeConfigsResourceResult {
+/// A setting of the broker. It was started with all of them.
+fn fixed(setting: &BrokerSetting, with: With) -> DescribeConfigsResourceResult {
+    let known = with
+        .synonyms
+        .then(|| synonym(setting.name, &setting.value, SOURCE_BROKER));
     DescribeConfigsResourceResult::default()
-        .with_name(text(name))
-        .with_value(Some(text(value)))
+        .with_name(text(setting.name))
+        .with_value(Some(text(&setting.value)))
         .with_read_only(true)
         .with_config_source(SOURCE_BROKER)
-        .with_config_type(kind.number())
+        .with_config_type(setting.kind.number())
+        .with_documentation(with.docs.then(|| text(setting.doc)))
+        .with_synonyms(known.into_iter().collect())
+}
+
+fn synonym(name: &str, value: &str, source: i8) -> DescribeConfigsSynonym {
+    DescribeConfigsSynonym::default()
+        .with_name(text(name))
+        .with_value(Some(text(value)))
+        .with_source(source)
 }
 
 fn failed(

@@ -1,27 +1,29 @@
-//! One connection: frames in, answers out, in order.
+//! One connection: requests in, answers out, in order.
 //!
 //! One thread reads and answers. With the first produce request a second one starts that waits for commits and
 //! writes the answers, so that requests which follow on the same connection share the next commit.
 
-use std::io::{self, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-
-use bytes::{Bytes, BytesMut};
+use std::time::Duration;
 
 use super::broker::Broker;
 use super::error::RequestError;
-use super::protocol::{Reply, answer};
+use super::frame::Frames;
+use super::protocol::{Reply, answer, refusal};
 use super::waker::Waker;
 
 /// Requests of one connection that may wait for their commit; librdkafka sends up to a million, Java five.
 const ANSWERS_WAITING_MAX: usize = 64;
 /// Bytes read at once.
 const READ_BUFFER: usize = 64 << 10;
-/// A frame's memory grows with what has arrived, by at most this, whatever its length field says.
-const FRAME_STEP: usize = 1 << 20;
+/// How long a connection that is refused has for its first request.
+const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Bytes of that request that are read.
+const REFUSAL_READ_MAX: usize = 4 << 10;
 /// Stack of a connection's threads. Requests nest a handful of levels deep.
 pub(crate) const STACK_BYTES: usize = 512 << 10;
 
@@ -33,10 +35,10 @@ pub(crate) fn serve(
 ) -> Result<(), RequestError> {
     stream.set_nodelay(true)?;
     let host = stream.peer_addr()?.ip().to_string();
-    let mut reader = BufReader::with_capacity(READ_BUFFER, stream.try_clone()?);
+    let mut frames = Frames::new(broker, stream.try_clone()?, READ_BUFFER);
     let mut output = Output::Direct(stream);
     let result = loop {
-        let frame = match read_frame(&mut reader, broker.config.request_bytes_max) {
+        let frame = match frames.next() {
             Ok(frame) => frame,
             Err(error) => break Err(error),
         };
@@ -49,23 +51,22 @@ pub(crate) fn serve(
     result
 }
 
-fn read_frame(reader: &mut impl Read, limit: usize) -> Result<Bytes, RequestError> {
+/// Tells a connection for which there is no room that this is so, in the answer to its first request, and ends.
+///
+/// Clients ask for versions first. One that asks for anything else is closed without a word, which is all that the
+/// protocol leaves.
+pub(crate) fn refuse(mut stream: TcpStream) -> Result<(), RequestError> {
+    stream.set_read_timeout(Some(REFUSAL_WAIT_MAX))?;
+    stream.set_write_timeout(Some(REFUSAL_WAIT_MAX))?;
     let mut length = [0; 4];
-    reader.read_exact(&mut length)?;
+    stream.read_exact(&mut length)?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-    if length > limit {
-        return Err(RequestError::TooLarge {
-            bytes: length,
-            limit,
-        });
+    let mut frame = vec![0; length.min(REFUSAL_READ_MAX)];
+    stream.read_exact(&mut frame)?;
+    if let Some(answer) = refusal(&frame)? {
+        stream.write_all(&answer)?;
     }
-    let mut frame = BytesMut::new();
-    while frame.len() < length {
-        let from = frame.len();
-        frame.resize((from + FRAME_STEP).min(length), 0);
-        reader.read_exact(&mut frame[from..])?;
-    }
-    Ok(frame.freeze())
+    Ok(stream.shutdown(Shutdown::Both)?)
 }
 
 /// Where answers go.
@@ -90,8 +91,13 @@ impl Output {
             *self = Output::Queued { queue, writer };
         }
         match (self, reply) {
-            (Output::Direct(stream), Reply::Now(bytes)) => Ok(stream.write_all(&bytes)?),
-            (Output::Queued { queue, .. }, reply @ (Reply::Now(_) | Reply::Later(_))) => queue
+            (Output::Direct(stream), Reply::Now(bytes) | Reply::Held(bytes, _)) => {
+                Ok(stream.write_all(&bytes)?)
+            }
+            (
+                Output::Queued { queue, .. },
+                reply @ (Reply::Now(_) | Reply::Held(..) | Reply::Later(_)),
+            ) => queue
                 .send(reply)
                 .map_err(|_| RequestError::Closed(io::ErrorKind::BrokenPipe.into())),
             (Output::Gone, _) | (_, Reply::None) => Ok(()),
@@ -111,8 +117,13 @@ impl Output {
 
 fn write_answers(mut stream: TcpStream, waiting: &Receiver<Reply>) {
     for reply in waiting {
+        let mut _held = None;
         let bytes = match reply {
             Reply::Now(bytes) => Ok(bytes),
+            Reply::Held(bytes, held) => {
+                _held = Some(held);
+                Ok(bytes)
+            }
             Reply::Later(wait) => wait(),
             Reply::None => continue,
         };
@@ -128,5 +139,5 @@ fn write_answers(mut stream: TcpStream, waiting: &Receiver<Reply>) {
         }
     }
     // Ends the reading side too; an error means that it has ended already.
-    let _ = stream.shutdown(std::net::Shutdown::Both);
+    let _ = stream.shutdown(Shutdown::Both);
 }

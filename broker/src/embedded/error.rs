@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why the embedded broker did not start. Each message names the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -103,8 +104,20 @@ pub(crate) enum RequestError {
         reason: String,
     },
     /// The frame is larger than the limit.
-    #[error("request of {bytes} bytes is over the limit of {limit}")]
-    TooLarge { bytes: usize, limit: usize },
+    #[error(
+        "{what} of {bytes} bytes is over the limit of {limit}: send less at once, or raise request_bytes_max"
+    )]
+    TooLarge {
+        /// The request and its client, as far as they can be told.
+        what: String,
+        bytes: usize,
+        limit: usize,
+    },
+    /// The frame was begun and did not come to its end in time.
+    #[error(
+        "a request of {bytes} bytes had not arrived after {after:?}: its client is stuck or too slow"
+    )]
+    TooSlow { bytes: usize, after: Duration },
     /// The socket is closed or broken. No error for anybody.
     #[error("the connection ended")]
     Closed(#[from] io::Error),

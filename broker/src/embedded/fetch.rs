@@ -12,12 +12,15 @@ use kafka_protocol::messages::fetch_response::{
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
 
 use super::broker::{Broker, read_error};
+use super::memory::Held;
 use super::partition::{Bounds, Partition, TailRead};
 use super::storage::{read_aborted, read_batches};
 use super::waker::Waker;
 
 /// Record bytes in one answer, whatever the reader would take.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Record bytes that an answer may have though all memory of answers is held.
+const ANSWER_BYTES_LEAST: usize = 64 << 10;
 /// Readers of committed records ask with this level.
 const READ_COMMITTED: i8 = 1;
 
@@ -60,20 +63,36 @@ struct Look {
 
 impl Broker {
     /// Answers when there is enough, or when the reader's patience ends. Sleeps in between.
-    pub(crate) fn fetch(&self, request: &FetchRequest, waker: &Arc<Waker>) -> FetchResponse {
+    pub(crate) fn fetch(
+        &self,
+        request: &FetchRequest,
+        waker: &Arc<Waker>,
+    ) -> (FetchResponse, Held) {
+        let answer_max = usize::try_from(request.max_bytes)
+            .unwrap_or(0)
+            .min(ANSWER_BYTES_MAX);
+        if request.session_epoch > 0 {
+            // No session is ever begun, so this one belongs to another broker.
+            let unknown = ResponseError::FetchSessionIdNotFound.code();
+            let answer = FetchResponse::default().with_error_code(unknown);
+            return (answer, self.answers.take(0));
+        }
         let patience = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
         let deadline = Instant::now() + patience;
         let wanted = usize::try_from(request.min_bytes).unwrap_or(0);
         loop {
             waker.arm();
-            let look = self.look(request);
+            let answer_max = answer_max.min(self.answers.free().max(ANSWER_BYTES_LEAST));
+            let look = self.look(request, answer_max);
+            let held = self.answers.take(look.bytes);
             if look.failed
-                || look.bytes >= wanted
+                || look.bytes >= wanted.min(answer_max)
                 || Instant::now() >= deadline
                 || self.is_stopping()
             {
-                return FetchResponse::default().with_responses(look.topics);
+                return (FetchResponse::default().with_responses(look.topics), held);
             }
+            drop(held);
             for (partition, bounds) in &look.seen {
                 partition.watch(waker, *bounds);
             }
@@ -84,10 +103,7 @@ impl Broker {
         }
     }
 
-    fn look(&self, request: &FetchRequest) -> Look {
-        let answer_max = usize::try_from(request.max_bytes)
-            .unwrap_or(0)
-            .min(ANSWER_BYTES_MAX);
+    fn look(&self, request: &FetchRequest, answer_max: usize) -> Look {
         let mut room = Room {
             answer_max,
             taken: 0,

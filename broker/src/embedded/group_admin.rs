@@ -20,6 +20,8 @@ use super::protocol::{code, text};
 
 /// The kind of every group that reads topics.
 const CONSUMER: &str = "consumer";
+/// The protocol that every group here speaks.
+const CLASSIC: &str = "classic";
 
 impl Broker {
     pub(crate) fn describe_groups(
@@ -35,7 +37,16 @@ impl Broker {
                     Ok(true) => DescribedGroup::default()
                         .with_group_state(name(Phase::Empty))
                         .with_protocol_type(text(CONSUMER)),
-                    Ok(false) => DescribedGroup::default().with_group_state(text("Dead")),
+                    Ok(false) if version < 6 => {
+                        DescribedGroup::default().with_group_state(text("Dead"))
+                    }
+                    Ok(false) => DescribedGroup::default()
+                        .with_group_state(text("Dead"))
+                        .with_error_code(ResponseError::GroupIdNotFound.code())
+                        .with_error_message(Some(text(&format!(
+                            "Group {} not found.",
+                            id.as_str()
+                        )))),
                     Err(error) => DescribedGroup::default().with_error_code(error.code()),
                 });
             described.with_group_id(id)
@@ -69,8 +80,12 @@ impl Broker {
                 (group.protocol_type.clone(), name(group.phase)),
             )
         }));
+        // States and types are asked for in any case.
+        let asked = |asked: &[StrBytes], is: &str| {
+            asked.is_empty() || asked.iter().any(|word| word.eq_ignore_ascii_case(is))
+        };
         let wanted = |state: &StrBytes| {
-            request.states_filter.is_empty() || request.states_filter.contains(state)
+            asked(&request.states_filter, state) && asked(&request.types_filter, CLASSIC)
         };
         let listed = groups
             .into_iter()
@@ -81,6 +96,11 @@ impl Broker {
                     .with_group_id(GroupId(text(&id)))
                     .with_protocol_type(text(&kind))
                     .with_group_state(state)
+                    .with_group_type(if version >= 5 {
+                        StrBytes::from_static_str(CLASSIC)
+                    } else {
+                        StrBytes::new()
+                    })
             });
         ListGroupsResponse::default().with_groups(listed.collect())
     }

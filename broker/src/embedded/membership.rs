@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
+    ConsumerGroupHeartbeatResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
+    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
@@ -18,7 +19,7 @@ use super::group_call::{Caller, Candidate, JoinCall, Joined, Protocol, Refused};
 use super::protocol::{Peer, code, text};
 
 /// Longest session a member may ask for: Kafka's `group.max.session.timeout.ms`.
-const SESSION_MAX: Duration = Duration::from_mins(30);
+pub(crate) const SESSION_MAX: Duration = Duration::from_mins(30);
 
 impl Broker {
     pub(crate) fn join_group(
@@ -62,7 +63,7 @@ impl Broker {
                 .into_iter()
                 .map(|protocol| Protocol {
                     name: protocol.name.to_string(),
-                    metadata: protocol.metadata,
+                    metadata: own(&protocol.metadata),
                 })
                 .collect(),
             session,
@@ -93,7 +94,7 @@ impl Broker {
         let assignments = request
             .assignments
             .into_iter()
-            .map(|assigned| (assigned.member_id.to_string(), assigned.assignment))
+            .map(|assigned| (assigned.member_id.to_string(), own(&assigned.assignment)))
             .collect();
         let caller = Caller {
             group: &request.group_id,
@@ -155,6 +156,16 @@ impl Broker {
     }
 }
 
+/// The newer group protocol (KIP-848) is refused in so many words: a client that finds it missing from what is
+/// advertised may look for another coordinator for ever, and say nothing.
+pub(crate) fn consumer_group_heartbeat() -> ConsumerGroupHeartbeatResponse {
+    ConsumerGroupHeartbeatResponse::default()
+        .with_error_code(ResponseError::UnsupportedVersion.code())
+        .with_error_message(Some(StrBytes::from_static_str(
+            "the embedded broker speaks the classic group protocol only: set group.protocol=classic",
+        )))
+}
+
 fn accepted(joined: Joined, version: i16) -> JoinGroupResponse {
     let member = |candidate: Candidate| {
         JoinGroupResponseMember::default()
@@ -188,4 +199,9 @@ fn refused(refusal: &Refused, version: i16) -> JoinGroupResponse {
 
 fn millis(value: i32) -> Duration {
     Duration::from_millis(u64::try_from(value).unwrap_or(0))
+}
+
+/// A copy, so that what a group keeps of a request does not keep all of it.
+fn own(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
 }

@@ -17,6 +17,7 @@ use kafka_protocol::messages::{
 
 use super::broker::{Broker, NODE};
 use super::protocol::{count, text};
+use super::topic_change::is_valid_name;
 use super::topics::{Topic, TopicMap};
 
 impl Broker {
@@ -101,7 +102,10 @@ impl Broker {
                 let end = EpochEndOffset::default().with_partition(asked.partition);
                 match self.topics.partition(&topic.topic, asked.partition) {
                     None => end.with_error_code(ResponseError::UnknownTopicOrPartition.code()),
-                    Some(_) if asked.leader_epoch > 0 => end,
+                    Some(_) if asked.current_leader_epoch > 0 => {
+                        end.with_error_code(ResponseError::UnknownLeaderEpoch.code())
+                    }
+                    Some(_) if asked.leader_epoch != 0 => end,
                     Some(partition) => end
                         .with_leader_epoch(0)
                         .with_end_offset(partition.bounds().next),
@@ -124,7 +128,9 @@ impl Broker {
         if let Some(topic) = map.get(name.as_str()) {
             return described(name, topic);
         }
-        let error = if may_create {
+        let error = if !is_valid_name(&name) {
+            ResponseError::InvalidTopicException
+        } else if may_create {
             match self.create_missing(&name) {
                 Ok(()) => match self.topics.get(&name) {
                     Some(topic) => return described(name, &topic),

@@ -3,9 +3,9 @@
 //! | layer | files |
 //! | --- | --- |
 //! | door | `config`, `error`, `server` (start, stop, accept), `listen` |
-//! | wire | `connection` (frames, order of answers), `protocol` (versions, dispatch), `shape` (requests that claim too much) |
-//! | requests | `produce`, `fetch`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs`, `txn_api` |
-//! | rules | `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
+//! | wire | `connection` (order of answers), `frame` (requests off the wire), `memory` (what they may hold), `protocol` (versions, dispatch), `shape` (requests that claim too much) |
+//! | requests | `produce`, `fetch`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs` with `broker_settings`, `log_dirs`, `txn_api`, `txn_admin` |
+//! | rules | `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `setting_docs`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
 //! | file | `writer` (group commit), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads) |
 //! | cleaning | `cleaner` (rounds, retention) woken by `news`, `sweeper` (compaction), `expiry` (offsets, producers), `space` (pages, log) |
@@ -16,6 +16,7 @@
 mod admin;
 mod batch;
 mod broker;
+mod broker_settings;
 mod cleaner;
 mod codec;
 mod compaction;
@@ -27,6 +28,7 @@ mod error;
 mod expiry;
 mod fetch;
 mod fold;
+mod frame;
 mod group;
 mod group_admin;
 mod group_call;
@@ -39,21 +41,30 @@ mod ledger;
 mod ledger_load;
 mod list_offsets;
 mod listen;
+#[cfg(test)]
+mod listing_tests;
+mod log_dirs;
 mod membership;
+mod memory;
 mod metadata;
 mod news;
 mod offsets;
 mod partition;
 mod policy;
 mod produce;
+#[cfg(test)]
+mod produce_tests;
 mod protocol;
 #[cfg(test)]
 mod protocol_tests;
+#[cfg(test)]
+mod quota_tests;
 mod record_rules;
 mod records;
 mod retention;
 mod sequence;
 mod server;
+mod setting_docs;
 mod settings;
 mod shape;
 mod space;
@@ -63,6 +74,7 @@ mod sweeper;
 mod topic_change;
 mod topics;
 mod txn;
+mod txn_admin;
 mod txn_api;
 mod unpacked;
 mod waker;

@@ -25,7 +25,7 @@ use super::ledger::now_ms;
 use super::protocol::{code, text};
 
 /// Bytes that may be committed beside an offset: Kafka's `offset.metadata.max.bytes`.
-const METADATA_MAX: usize = 4_096;
+pub(crate) const METADATA_MAX: usize = 4_096;
 
 /// One offset to keep.
 #[derive(Debug, Clone)]
@@ -128,7 +128,10 @@ impl Broker {
                     .collect()
             });
             return match self.offsets_of(&request.group_id, asked, stable) {
-                Ok(topics) => response.with_topics(topics.into_iter().map(old_topic).collect()),
+                Ok(topics) => {
+                    let topics = topics.into_iter().map(|topic| old_topic(topic, version));
+                    response.with_topics(topics.collect())
+                }
                 Err(error) if version >= 2 => response.with_error_code(error.code()),
                 Err(_) => response,
             };
@@ -187,17 +190,19 @@ impl Broker {
         let mut gone = Vec::new();
         let mut topics = Vec::new();
         for topic in request.topics {
-            let error = if busy(&topic.name) {
-                ResponseError::GroupSubscribedToTopic.code()
-            } else {
-                0
-            };
+            let busy = busy(&topic.name);
             let partitions = topic.partitions.iter().map(|partition| {
-                if error == 0 {
-                    gone.push((topic.name.clone(), partition.partition_index));
-                }
+                let index = partition.partition_index;
+                let error = if self.topics.partition(&topic.name, index).is_none() {
+                    ResponseError::UnknownTopicOrPartition.code()
+                } else if busy {
+                    ResponseError::GroupSubscribedToTopic.code()
+                } else {
+                    gone.push((topic.name.clone(), index));
+                    0
+                };
                 OffsetDeleteResponsePartition::default()
-                    .with_partition_index(partition.partition_index)
+                    .with_partition_index(index)
                     .with_error_code(error)
             });
             let partitions = partitions.collect();
@@ -336,16 +341,13 @@ fn unsettled(db: &Connection, group: &str) -> rusqlite::Result<Vec<(String, i32)
     rows.collect()
 }
 
-fn old_topic((name, found): (TopicName, Vec<Found>)) -> OffsetFetchResponseTopic {
+fn old_topic((name, found): (TopicName, Vec<Found>), version: i16) -> OffsetFetchResponseTopic {
     let partitions = found.into_iter().map(|found| {
-        let (offset, metadata) = found
-            .kept
-            .map_or((-1, String::new()), |(offset, _, metadata)| {
-                (offset, metadata)
-            });
+        let (offset, epoch, metadata) = found.kept.unwrap_or((-1, -1, String::new()));
         OffsetFetchResponsePartition::default()
             .with_partition_index(found.index)
             .with_committed_offset(offset)
+            .with_committed_leader_epoch(if version >= 5 { epoch } else { -1 })
             .with_metadata(Some(text(&metadata)))
             .with_error_code(found.error)
     });

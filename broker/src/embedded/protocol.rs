@@ -4,11 +4,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AlterConfigsRequest, ApiKey,
-    ApiVersionsResponse, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest,
-    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeGroupsRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
-    ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
+    ApiVersionsResponse, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    DescribeProducersRequest, DescribeTransactionsRequest, EndTxnRequest, FetchRequest,
+    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+    ListOffsetsRequest, ListTransactionsRequest, MetadataRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
     RequestHeader, ResponseHeader, SyncGroupRequest, TxnOffsetCommitRequest,
     api_versions_response::ApiVersion,
@@ -18,13 +20,16 @@ use std::sync::Arc;
 
 use super::broker::Broker;
 use super::error::RequestError;
+use super::membership::consumer_group_heartbeat;
+use super::memory::Held;
 use super::shape;
 use super::waker::Waker;
 
 /// Every API that is served, with its first and last version.
 ///
 /// First versions are low because clients of all ages come; last versions stay below those that name topics by id
-/// (Fetch 13, Produce 13). The newer group protocol (KIP-848) is left out, so a client that insists on it is told.
+/// (Fetch 13, Produce 13) or match them by a pattern (ListTransactions 2). The newer group protocol (KIP-848) is
+/// advertised and refused: see `membership`.
 pub(crate) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Produce, 3, 9),
     (ApiKey::Fetch, 4, 12),
@@ -37,9 +42,9 @@ pub(crate) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Heartbeat, 0, 4),
     (ApiKey::LeaveGroup, 0, 5),
     (ApiKey::SyncGroup, 0, 5),
-    (ApiKey::DescribeGroups, 0, 5),
-    (ApiKey::ListGroups, 0, 4),
-    (ApiKey::ApiVersions, 0, 3),
+    (ApiKey::DescribeGroups, 0, 6),
+    (ApiKey::ListGroups, 0, 5),
+    (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 5),
     (ApiKey::DeleteRecords, 0, 2),
@@ -52,9 +57,14 @@ pub(crate) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::AlterConfigs, 0, 2),
     (ApiKey::IncrementalAlterConfigs, 0, 1),
+    (ApiKey::DescribeLogDirs, 1, 4),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
     (ApiKey::DescribeCluster, 0, 1),
+    (ApiKey::DescribeProducers, 0, 0),
+    (ApiKey::DescribeTransactions, 0, 0),
+    (ApiKey::ListTransactions, 0, 1),
+    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
 ];
 
@@ -73,6 +83,8 @@ pub(crate) struct Peer {
 pub(crate) enum Reply {
     /// Ready to be sent.
     Now(BytesMut),
+    /// Ready to be sent; the memory of its records is held until it is.
+    Held(BytesMut, Held),
     /// Comes with a commit. The connection may read on meanwhile; answers leave in the order of the requests.
     Later(Box<dyn FnOnce() -> Result<BytesMut, RequestError> + Send>),
     /// The client wants none (`acks=0`).
@@ -178,6 +190,27 @@ pub(crate) fn answer(
     dispatch(broker, &peer, asked, frame)
 }
 
+/// The answer to the first request of a connection for which there is no room; `None` when it asks for no versions.
+pub(crate) fn refusal(frame: &[u8]) -> Result<Option<BytesMut>, RequestError> {
+    let Some([k0, k1, v0, v1, c0, c1, c2, c3]) = frame.first_chunk::<8>().copied() else {
+        return Ok(None);
+    };
+    if i16::from_be_bytes([k0, k1]) != ApiKey::ApiVersions as i16 {
+        return Ok(None);
+    }
+    let version = i16::from_be_bytes([v0, v1]);
+    let known = SERVED
+        .iter()
+        .any(|&(api, first, last)| api == ApiKey::ApiVersions && (first..=last).contains(&version));
+    let asked = Asked {
+        api: ApiKey::ApiVersions,
+        version: if known { version } else { 0 },
+        correlation_id: i32::from_be_bytes([c0, c1, c2, c3]),
+    };
+    let answer = api_versions(ResponseError::ThrottlingQuotaExceeded.code());
+    asked.encode(&answer).map(Some)
+}
+
 /// Reads a request, has it answered, writes the answer.
 fn reply<Q: Decodable, A: Encodable>(
     asked: Asked,
@@ -205,7 +238,13 @@ fn dispatch(
             let request: ProduceRequest = asked.decode(&mut body)?;
             Ok(broker.produce(request, asked))
         }
-        ApiKey::Fetch => reply(asked, body, |r: FetchRequest| broker.fetch(&r, &peer.waker)),
+        ApiKey::Fetch => {
+            let request: FetchRequest = asked.decode(&mut body)?;
+            let (response, held) = broker.fetch(&request, &peer.waker);
+            asked
+                .encode(&response)
+                .map(|bytes| Reply::Held(bytes, held))
+        }
         ApiKey::ListOffsets => reply(asked, body, |r: ListOffsetsRequest| {
             broker.list_offsets(r, version)
         }),
@@ -287,6 +326,21 @@ fn dispatch(
         }),
         ApiKey::TxnOffsetCommit => reply(asked, body, |r: TxnOffsetCommitRequest| {
             broker.txn_offset_commit(r, version)
+        }),
+        ApiKey::ConsumerGroupHeartbeat => reply(asked, body, |_: ConsumerGroupHeartbeatRequest| {
+            consumer_group_heartbeat()
+        }),
+        ApiKey::DescribeLogDirs => reply(asked, body, |r: DescribeLogDirsRequest| {
+            broker.describe_log_dirs(r)
+        }),
+        ApiKey::DescribeProducers => reply(asked, body, |r: DescribeProducersRequest| {
+            broker.describe_producers(r)
+        }),
+        ApiKey::DescribeTransactions => reply(asked, body, |r: DescribeTransactionsRequest| {
+            broker.describe_transactions(r)
+        }),
+        ApiKey::ListTransactions => reply(asked, body, |r: ListTransactionsRequest| {
+            broker.list_transactions(r)
         }),
         ApiKey::EndTxn => reply(asked, body, |r: EndTxnRequest| broker.end_txn(r, version)),
         _ => Err(RequestError::NotServed {

@@ -46,6 +46,11 @@ impl Window {
         self.epoch
     }
 
+    /// The number of the newest record, if one is remembered.
+    pub(crate) fn last_sequence(&self) -> Option<i32> {
+        self.taken.back().map(|newest| newest.last)
+    }
+
     /// Judges a batch. Changes nothing.
     pub(crate) fn judge(&self, epoch: i16, first: i32, last: i32) -> Verdict {
         if epoch < self.epoch {

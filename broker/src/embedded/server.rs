@@ -17,6 +17,7 @@ use super::coordinator::Coordinator;
 use super::error::{EmbeddedError, RequestError};
 use super::ledger::Ledger;
 use super::listen::listen;
+use super::memory::Memory;
 use super::partition::TailBudget;
 use super::storage::{FileLock, Readers, open_writer};
 use super::topics::Topics;
@@ -26,6 +27,8 @@ use super::writer::{self, WriteQueue};
 
 /// Wait after an accept that failed for want of resources, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections over the limit that are told so at once; more are closed without a word.
+const REFUSED_MAX: usize = 16;
 
 /// A Kafka endpoint inside this process, durable in one SQLite file.
 ///
@@ -90,6 +93,8 @@ impl EmbeddedBroker {
             queue: Arc::default(),
             readers: Readers::new(config.path.clone()),
             coordinator: Coordinator::new(config.initial_rebalance_delay),
+            requests: Arc::new(Memory::new(config.requests_bytes_max)),
+            answers: Arc::new(Memory::new(config.answers_bytes_max)),
             stopping: AtomicBool::new(false),
             config,
         });
@@ -159,6 +164,7 @@ impl EmbeddedBroker {
         self.clock.close();
         self.broker.queue.news.close();
         self.broker.queue.close();
+        self.broker.requests.close();
         self.connections.close_all();
         for worker in self.workers.drain(..) {
             let _ = worker.join();
@@ -184,15 +190,23 @@ struct Connections {
 struct Connection {
     stream: TcpStream,
     waker: Arc<Waker>,
+    service: Service,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What is done for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    Full,
+    /// It is told that there is no room.
+    Refusal,
+}
+
 impl Connections {
-    fn count(&self) -> usize {
-        self.open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+    fn count(&self, service: Service) -> usize {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = |connection: &&Connection| connection.service == service;
+        open.values().filter(alike).count()
     }
 
     /// Ends every connection and waits for their threads.
@@ -229,18 +243,23 @@ fn accept(broker: &Arc<Broker>, connections: &Arc<Connections>, socket: &TcpList
                 continue;
             }
         };
-        if connections.count() >= broker.config.connections_max {
+        let mut service = Service::Full;
+        if connections.count(Service::Full) >= broker.config.connections_max {
             refused += 1;
             if refused.is_power_of_two() {
                 tracing::warn!(
-                    limit = broker.config.connections_max,
+                    connections_max = broker.config.connections_max,
                     refused,
-                    "embedded broker: too many connections, the newest is closed"
+                    peer = ?stream.peer_addr().ok(),
+                    "embedded broker: too many connections, the newest is refused; close some, or raise connections_max"
                 );
             }
-            continue;
+            if connections.count(Service::Refusal) >= REFUSED_MAX {
+                continue;
+            }
+            service = Service::Refusal;
         }
-        if let Err(error) = start_connection(broker, connections, stream, number) {
+        if let Err(error) = start_connection(broker, connections, stream, service, number) {
             tracing::warn!(%error, "embedded broker: a connection could not be served");
         }
     }
@@ -250,6 +269,7 @@ fn start_connection(
     broker: &Arc<Broker>,
     connections: &Arc<Connections>,
     stream: TcpStream,
+    service: Service,
     number: u64,
 ) -> io::Result<()> {
     // The two listeners count on their own: the address tells their connections apart.
@@ -258,6 +278,7 @@ fn start_connection(
     let entry = Connection {
         stream: stream.try_clone()?,
         waker: Arc::clone(&waker),
+        service,
         thread: None,
     };
     // Held until the thread is noted, so that a connection that ends at once finds its entry.
@@ -271,7 +292,10 @@ fn start_connection(
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let peer = stream.peer_addr().ok();
-            let ended = connection::serve(&broker, stream, &waker);
+            let ended = match service {
+                Service::Full => connection::serve(&broker, stream, &waker),
+                Service::Refusal => connection::refuse(stream),
+            };
             registry
                 .open
                 .lock()

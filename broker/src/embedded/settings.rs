@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 pub(crate) enum Kind {
     Boolean,
     Text,
-    Int,
-    Long,
-    Double,
+    /// At least this.
+    Int(i32),
+    /// At least this.
+    Long(i64),
+    /// From 0 to 1.
+    Ratio,
     /// Words, separated by commas, out of these.
     List(&'static [&'static str]),
     /// One of these words.
@@ -21,10 +24,23 @@ impl Kind {
         match self {
             Kind::Boolean => 1,
             Kind::Text | Kind::Word(_) => 2,
-            Kind::Int => 3,
-            Kind::Long => 5,
-            Kind::Double => 6,
+            Kind::Int(_) => 3,
+            Kind::Long(_) => 5,
+            Kind::Ratio => 6,
             Kind::List(_) => 7,
+        }
+    }
+
+    /// What a value has to be, for the client's user.
+    fn wants(self) -> String {
+        match self {
+            Kind::Boolean => "it is true or false".to_owned(),
+            Kind::Text => "it is any text".to_owned(),
+            Kind::Int(min) => format!("it is a whole number from {min} to {}", i32::MAX),
+            Kind::Long(min) => format!("it is a whole number from {min} to {}", i64::MAX),
+            Kind::Ratio => "it is a number from 0 to 1".to_owned(),
+            Kind::List(words) => format!("it is one or more of {}", words.join(", ")),
+            Kind::Word(words) => format!("it is one of {}", words.join(", ")),
         }
     }
 
@@ -32,9 +48,11 @@ impl Kind {
         match self {
             Kind::Boolean => matches!(value, "true" | "false"),
             Kind::Text => true,
-            Kind::Int => value.parse::<i32>().is_ok(),
-            Kind::Long => value.parse::<i64>().is_ok(),
-            Kind::Double => value.parse::<f64>().is_ok_and(f64::is_finite),
+            Kind::Int(min) => value.parse::<i32>().is_ok_and(|value| value >= min),
+            Kind::Long(min) => value.parse::<i64>().is_ok_and(|value| value >= min),
+            Kind::Ratio => value
+                .parse::<f64>()
+                .is_ok_and(|value| (0.0..=1.0).contains(&value)),
             Kind::List(words) => value.split(',').all(|word| words.contains(&word.trim())),
             Kind::Word(words) => words.contains(&value),
         }
@@ -49,30 +67,38 @@ pub(crate) const TOPIC_SETTINGS: &[(&str, Kind, &str)] = &[
         Kind::Word(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]),
         "producer",
     ),
-    ("delete.retention.ms", Kind::Long, "86400000"),
-    ("file.delete.delay.ms", Kind::Long, "60000"),
-    ("flush.messages", Kind::Long, "1"),
-    ("flush.ms", Kind::Long, "0"),
-    ("index.interval.bytes", Kind::Int, "4096"),
-    ("max.compaction.lag.ms", Kind::Long, "9223372036854775807"),
-    (MAX_MESSAGE_BYTES, Kind::Int, "1048588"),
+    ("delete.retention.ms", Kind::Long(0), "86400000"),
+    ("file.delete.delay.ms", Kind::Long(0), "60000"),
+    ("flush.messages", Kind::Long(1), "1"),
+    ("flush.ms", Kind::Long(0), "0"),
+    ("index.interval.bytes", Kind::Int(0), "4096"),
+    (
+        "max.compaction.lag.ms",
+        Kind::Long(1),
+        "9223372036854775807",
+    ),
+    (MAX_MESSAGE_BYTES, Kind::Int(0), "1048588"),
     (
         TIMESTAMP_TYPE,
         Kind::Word(&["CreateTime", LOG_APPEND_TIME]),
         "CreateTime",
     ),
-    (TIMESTAMP_BEFORE_MAX_MS, Kind::Long, "9223372036854775807"),
-    (TIMESTAMP_AFTER_MAX_MS, Kind::Long, "3600000"),
-    ("min.cleanable.dirty.ratio", Kind::Double, "0.5"),
-    ("min.compaction.lag.ms", Kind::Long, "0"),
-    ("min.insync.replicas", Kind::Int, "1"),
+    (
+        TIMESTAMP_BEFORE_MAX_MS,
+        Kind::Long(0),
+        "9223372036854775807",
+    ),
+    (TIMESTAMP_AFTER_MAX_MS, Kind::Long(0), "3600000"),
+    ("min.cleanable.dirty.ratio", Kind::Ratio, "0.5"),
+    ("min.compaction.lag.ms", Kind::Long(0), "0"),
+    ("min.insync.replicas", Kind::Int(1), "1"),
     ("preallocate", Kind::Boolean, "false"),
-    ("retention.bytes", Kind::Long, "-1"),
-    ("retention.ms", Kind::Long, "-1"),
-    ("segment.bytes", Kind::Int, "1073741824"),
-    ("segment.index.bytes", Kind::Int, "10485760"),
-    ("segment.jitter.ms", Kind::Long, "0"),
-    ("segment.ms", Kind::Long, "604800000"),
+    ("retention.bytes", Kind::Long(-1), "-1"),
+    ("retention.ms", Kind::Long(-1), "-1"),
+    ("segment.bytes", Kind::Int(1 << 20), "1073741824"),
+    ("segment.index.bytes", Kind::Int(4), "10485760"),
+    ("segment.jitter.ms", Kind::Long(0), "0"),
+    ("segment.ms", Kind::Long(1), "604800000"),
     ("unclean.leader.election.enable", Kind::Boolean, "false"),
     ("leader.replication.throttled.replicas", Kind::Text, ""),
     ("follower.replication.throttled.replicas", Kind::Text, ""),
@@ -99,9 +125,18 @@ pub(crate) fn value<'a>(configs: &'a BTreeMap<String, String>, name: &str) -> &'
 
 /// Whether old records of a key give way to newer ones.
 pub(crate) fn is_compacted(configs: &BTreeMap<String, String>) -> bool {
+    cleans(configs, "compact")
+}
+
+/// Whether records go for other reasons than a newer one of their key.
+pub(crate) fn is_deleted(configs: &BTreeMap<String, String>) -> bool {
+    cleans(configs, "delete")
+}
+
+fn cleans(configs: &BTreeMap<String, String>, how: &str) -> bool {
     value(configs, CLEANUP_POLICY)
         .split(',')
-        .any(|word| word.trim() == "compact")
+        .any(|word| word.trim() == how)
 }
 
 /// Largest batch that a topic with these settings takes.
@@ -115,12 +150,15 @@ pub(crate) fn max_message_bytes(configs: &BTreeMap<String, String>) -> usize {
 /// Checks a setting of a topic. The error is for the client's user.
 pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
     let Some((_, kind, _)) = TOPIC_SETTINGS.iter().find(|(known, ..)| *known == name) else {
-        return Err(format!("unknown topic config name: {name}"));
+        return Err(format!("Unknown topic config name: {name}"));
     };
     if kind.accepts(value) {
         Ok(())
     } else {
-        Err(format!("invalid value {value} for configuration {name}"))
+        Err(format!(
+            "Invalid value {value} for configuration {name}: {}",
+            kind.wants()
+        ))
     }
 }
 
@@ -145,7 +183,9 @@ impl Change {
                             .filter(|word| !word.is_empty())
                             .collect())
                     }
-                    Some(_) | None => Err(format!("{name} is not a list")),
+                    Some(_) | None => Err(format!(
+                        "Can't change the words of {name} because its type is not LIST."
+                    )),
                 }
             };
         let (name, value) = match self {
@@ -202,6 +242,8 @@ mod tests {
     fn an_unknown_setting_and_an_impossible_value_are_refused() {
         assert!(check("retention.msec", "1").is_err());
         assert!(check("retention.ms", "soon").is_err());
+        assert!(check("retention.ms", "-2").is_err());
+        assert!(check("min.cleanable.dirty.ratio", "1.1").is_err());
         assert!(check("cleanup.policy", "compact,delete").is_ok());
     }
 

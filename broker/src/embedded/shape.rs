@@ -35,7 +35,7 @@ const SHAPES: &[(ApiKey, i16, &str)] = &[
     (ApiKey::LeaveGroup, 4, "s s0-2 [s s s5+]3+"),
     (ApiKey::SyncGroup, 4, "s i s s3+ s5+ s5+ [s b]"),
     (ApiKey::DescribeGroups, 5, "(s) o3+"),
-    (ApiKey::ListGroups, 3, "(s)4+"),
+    (ApiKey::ListGroups, 3, "(s)4+ (s)5+"),
     (ApiKey::ApiVersions, 3, "s3+ s3+"),
     (ApiKey::CreateTopics, 5, "[s i h [i (i)] [s s]] i o"),
     (ApiKey::DeleteTopics, 4, "(s) i"),
@@ -57,6 +57,15 @@ const SHAPES: &[(ApiKey, i16, &str)] = &[
     (ApiKey::DeleteGroups, 2, "(s)"),
     (ApiKey::DescribeCluster, 0, "o o1+"),
     (ApiKey::OffsetDelete, i16::MAX, "s [s [i]]"),
+    (ApiKey::DescribeLogDirs, 2, "[s (i)]"),
+    (ApiKey::DescribeProducers, 0, "[s (i)]"),
+    (ApiKey::DescribeTransactions, 0, "(s)"),
+    (ApiKey::ListTransactions, 0, "(s) (l) l1+"),
+    (
+        ApiKey::ConsumerGroupHeartbeat,
+        0,
+        "s s i s s i (s) s1+ s [u (i)]",
+    ),
 ];
 
 static PARSED: LazyLock<HashMap<i16, (i16, Vec<Field>)>> = LazyLock::new(|| {

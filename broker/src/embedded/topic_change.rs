@@ -12,6 +12,7 @@ use super::configs;
 use super::ledger::Ledger;
 use super::partition::{Partition, PartitionId};
 use super::protocol::count;
+use super::settings;
 use super::storage::{OFFSET_END, batch_row};
 use super::topics::Topic;
 
@@ -31,7 +32,8 @@ pub(crate) struct NewTopic {
     pub(crate) configs: BTreeMap<String, String>,
 }
 
-fn is_valid_name(name: &str) -> bool {
+/// Whether a topic may be called so.
+pub(crate) fn is_valid_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= NAME_MAX
         && !matches!(name, "." | "..")
@@ -181,6 +183,8 @@ pub(crate) fn delete(ledger: &mut Ledger, name: &str) -> rusqlite::Result<Result
 }
 
 /// Deletes what lies before `offset`; -1 is the end. Returns the new start.
+///
+/// A topic that is only compacted promises the newest record of each key, so nothing is deleted from it.
 pub(crate) fn delete_before(
     ledger: &mut Ledger,
     topic: &str,
@@ -190,6 +194,10 @@ pub(crate) fn delete_before(
     let Some(id) = ledger.log_of(topic, index) else {
         return Ok(Err(ResponseError::UnknownTopicOrPartition));
     };
+    let configs = ledger.map.get(topic).map(|topic| &topic.configs);
+    if configs.is_some_and(|configs| !settings::is_deleted(configs)) {
+        return Ok(Err(ResponseError::PolicyViolation));
+    }
     let log = ledger.log(id);
     let start = if offset == -1 { log.next } else { offset };
     if start < 0 || start > log.next {

@@ -20,9 +20,65 @@ pub(crate) struct Txn {
     /// Milliseconds since 1970 at which the open transaction began; `None` when none is open.
     pub(crate) started_ms: Option<i64>,
     pub(crate) partitions: BTreeSet<PartitionId>,
+    /// How the transaction before ended.
+    pub(crate) before: Before,
+    /// The epoch that this producer had before it asked for a new one. It may ask again, its answer being lost.
+    pub(crate) previous_epoch: Option<i16>,
+}
+
+/// How the last transaction of an id ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// There was none since the producer began.
+    Nothing,
+    Committed,
+    Aborted,
+    /// It was before the broker started.
+    Unknown,
+}
+
+/// Where a transactional id is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Empty,
+    Ongoing,
+    Committed,
+    Aborted,
 }
 
 impl Txn {
+    /// A producer that has not begun a transaction.
+    pub(crate) fn new(producer_id: i64, epoch: i16, timeout_ms: i32, before: Before) -> Txn {
+        Txn {
+            producer_id,
+            epoch,
+            timeout_ms,
+            started_ms: None,
+            partitions: BTreeSet::new(),
+            before,
+            previous_epoch: None,
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        match (self.started_ms, self.before) {
+            (Some(_), _) => State::Ongoing,
+            (None, Before::Nothing | Before::Unknown) => State::Empty,
+            (None, Before::Committed) => State::Committed,
+            (None, Before::Aborted) => State::Aborted,
+        }
+    }
+
+    /// Whether a wish to end the transaction that finds none open is the wish of before, its answer being lost.
+    pub(crate) fn was_ended(&self, committed: bool) -> bool {
+        match self.before {
+            Before::Nothing => false,
+            Before::Committed => committed,
+            Before::Aborted => !committed,
+            Before::Unknown => true,
+        }
+    }
+
     fn expires_ms(&self) -> Option<i64> {
         Some(self.started_ms?.saturating_add(i64::from(self.timeout_ms)))
     }
@@ -98,11 +154,8 @@ pub(crate) fn read(ledger: &mut Ledger) -> rusqlite::Result<()> {
     let mut rows = find.query([])?;
     while let Some(row) = rows.next()? {
         let txn = Txn {
-            producer_id: row.get(1)?,
-            epoch: row.get(2)?,
-            timeout_ms: row.get(3)?,
             started_ms: row.get(4)?,
-            partitions: BTreeSet::new(),
+            ..Txn::new(row.get(1)?, row.get(2)?, row.get(3)?, Before::Unknown)
         };
         txns.insert(row.get::<_, String>(0)?, txn);
     }
@@ -243,6 +296,11 @@ impl Ledger {
             return Ok(());
         };
         txn.started_ms = None;
+        txn.before = if committed {
+            Before::Committed
+        } else {
+            Before::Aborted
+        };
         self.txns_changed = true;
         let (producer_id, epoch) = (txn.producer_id, txn.epoch);
         for partition in std::mem::take(&mut txn.partitions) {

@@ -21,7 +21,7 @@ use super::group_call::Caller;
 use super::ledger::{Ledger, now_ms};
 use super::offsets::CommittedOffset;
 use super::protocol::code;
-use super::txn::Txn;
+use super::txn::{Before, Txn};
 
 /// After this epoch a transactional id goes on under a new producer id.
 const EPOCH_MAX: i16 = i16::MAX - 2;
@@ -202,9 +202,9 @@ impl Broker {
         let ended = self.queue.write(move |ledger| {
             match ledger.txn(&id, producer_id, epoch) {
                 Err(error) => return Ok(Err(error)),
-                // Ended before: the answer was lost, or nothing was written.
-                Ok(txn) if txn.started_ms.is_none() => return Ok(Ok(())),
-                Ok(_) => {}
+                Ok(txn) if txn.started_ms.is_some() => {}
+                Ok(txn) if txn.was_ended(committed) => return Ok(Ok(())),
+                Ok(_) => return Ok(Err(ResponseError::InvalidTxnState)),
             }
             ledger.txn_end(&id, committed).map(Ok)
         });
@@ -256,10 +256,13 @@ fn take_over(
     timeout_ms: i32,
     held: Option<(i64, i16)>,
 ) -> rusqlite::Result<Outcome<(i64, i16)>> {
-    if let (Some(held), Some(txn)) = (held, ledger.txns.get(id))
-        && held != (txn.producer_id, txn.epoch)
-    {
-        return Ok(Err(ResponseError::ProducerFenced));
+    if let (Some((producer_id, epoch)), Some(txn)) = (held, ledger.txns.get(id)) {
+        if producer_id == txn.producer_id && Some(epoch) == txn.previous_epoch {
+            return Ok(Ok((txn.producer_id, txn.epoch))); // It asks again: the answer was lost.
+        }
+        if (producer_id, epoch) != (txn.producer_id, txn.epoch) {
+            return Ok(Err(ResponseError::ProducerFenced));
+        }
     }
     ledger.txn_fence(id)?;
     if ledger
@@ -271,6 +274,8 @@ fn take_over(
     }
     if let Some(txn) = ledger.txns.get_mut(id).filter(|txn| txn.epoch <= EPOCH_MAX) {
         txn.timeout_ms = timeout_ms;
+        txn.before = Before::Nothing;
+        txn.previous_epoch = held.map(|(_, epoch)| epoch);
         ledger.db.execute(
             "update txn set timeout_ms = ?2 where id = ?1",
             params![id, timeout_ms],
@@ -278,13 +283,7 @@ fn take_over(
         return Ok(Ok((txn.producer_id, txn.epoch)));
     }
     let producer_id = ledger.new_producer_id()?;
-    let txn = Txn {
-        producer_id,
-        epoch: 0,
-        timeout_ms,
-        started_ms: None,
-        partitions: std::collections::BTreeSet::new(),
-    };
+    let txn = Txn::new(producer_id, 0, timeout_ms, Before::Nothing);
     ledger.db.execute(
         "insert or replace into txn (id, producer_id, epoch, timeout_ms, started_ms, touched_ms) values (?1, ?2, 0, ?3, null, ?4)",
         params![id, producer_id, timeout_ms, now_ms()],

@@ -4,13 +4,19 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    BrokerId, FetchRequest, InitProducerIdRequest, MetadataRequest, ProduceRequest, ProducerId,
-    RequestHeader, ResponseHeader, TopicName,
+    BrokerId, DeleteRecordsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest,
+    MetadataRequest, ProduceRequest, ProducerId, RequestHeader, ResponseHeader, TopicName,
+    TransactionalId,
 };
 use kafka_protocol::protocol::{
     Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
@@ -25,13 +31,19 @@ use crate::world::PATIENCE;
 pub(crate) struct Wire {
     stream: TcpStream,
     next: i32,
+    /// What the batches of transactions are sent under.
+    pub(crate) transactional_id: Option<TransactionalId>,
 }
 
 impl Wire {
     pub(crate) fn connect(address: &str) -> Wire {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Wire { stream, next: 1 }
+        Wire {
+            stream,
+            next: 1,
+            transactional_id: None,
+        }
     }
 
     /// A connection to the leader of a partition.
@@ -95,7 +107,20 @@ impl Wire {
 
     /// Sends a batch; returns its error code and base offset.
     pub(crate) fn produce(&mut self, topic: &str, partition: i32, batch: Bytes) -> (i16, i64) {
+        let answer = self.offer(topic, partition, batch, 7);
+        (answer.error_code, answer.base_offset)
+    }
+
+    /// Sends a batch; returns the whole answer.
+    pub(crate) fn offer(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        batch: Bytes,
+        version: i16,
+    ) -> PartitionProduceResponse {
         let request = ProduceRequest::default()
+            .with_transactional_id(self.transactional_id.clone())
             .with_acks(-1)
             .with_timeout_ms(30_000)
             .with_topic_data(vec![
@@ -107,9 +132,48 @@ impl Wire {
                             .with_records(Some(batch)),
                     ]),
             ]);
+        self.call(&request, version)
+            .responses
+            .remove(0)
+            .partition_responses
+            .remove(0)
+    }
+
+    /// Asks for the offset of a time, or of a meaning (negative); returns error code, offset and timestamp.
+    pub(crate) fn offset_at(&mut self, topic: &str, time: i64, isolation: i8) -> (i16, i64, i64) {
+        let request = ListOffsetsRequest::default()
+            .with_replica_id(BrokerId(-1))
+            .with_isolation_level(isolation)
+            .with_topics(vec![
+                ListOffsetsTopic::default()
+                    .with_name(name(topic))
+                    .with_partitions(vec![
+                        ListOffsetsPartition::default()
+                            .with_partition_index(0)
+                            .with_timestamp(time),
+                    ]),
+            ]);
         let answer = self.call(&request, 7);
-        let partition = &answer.responses[0].partition_responses[0];
-        (partition.error_code, partition.base_offset)
+        let partition = &answer.topics[0].partitions[0];
+        (partition.error_code, partition.offset, partition.timestamp)
+    }
+
+    /// Deletes the records before an offset of partition 0; returns the error code and the new start.
+    pub(crate) fn delete_before(&mut self, topic: &str, offset: i64) -> (i16, i64) {
+        let request = DeleteRecordsRequest::default()
+            .with_timeout_ms(30_000)
+            .with_topics(vec![
+                DeleteRecordsTopic::default()
+                    .with_name(name(topic))
+                    .with_partitions(vec![
+                        DeleteRecordsPartition::default()
+                            .with_partition_index(0)
+                            .with_offset(offset),
+                    ]),
+            ]);
+        let answer = self.call(&request, 1);
+        let partition = &answer.topics[0].partitions[0];
+        (partition.error_code, partition.low_watermark)
     }
 
     pub(crate) fn fetch(&mut self, topic: &str, offset: i64, limits: FetchLimits) -> PartitionData {
@@ -150,11 +214,37 @@ fn name(topic: &str) -> TopicName {
 
 /// A batch of an idempotent producer, uncompressed.
 pub(crate) fn batch(producer: (i64, i16), first_sequence: i32, payloads: &[&str]) -> Bytes {
-    let records: Vec<Record> = payloads
-        .iter()
+    let records = payloads.iter().map(|payload| Plain {
+        key: None,
+        payload,
+        timestamp_ms: 1_700_000_000_000,
+    });
+    batch_of(producer, first_sequence, false, records)
+}
+
+/// A record to be sent by hand.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain<'a> {
+    pub(crate) key: Option<&'a str>,
+    pub(crate) payload: &'a str,
+    pub(crate) timestamp_ms: i64,
+}
+
+/// No idempotent producer.
+pub(crate) const NOBODY: (i64, i16) = (-1, -1);
+
+/// A batch of these records, uncompressed.
+pub(crate) fn batch_of<'a>(
+    producer: (i64, i16),
+    first_sequence: i32,
+    transactional: bool,
+    records: impl IntoIterator<Item = Plain<'a>>,
+) -> Bytes {
+    let records: Vec<Record> = records
+        .into_iter()
         .zip(0..)
-        .map(|(payload, n)| Record {
-            transactional: false,
+        .map(|(record, n)| Record {
+            transactional,
             control: false,
             delete_horizon: false,
             partition_leader_epoch: -1,
@@ -163,9 +253,9 @@ pub(crate) fn batch(producer: (i64, i16), first_sequence: i32, payloads: &[&str]
             timestamp_type: TimestampType::Creation,
             offset: i64::from(n),
             sequence: first_sequence + n,
-            timestamp: 1_700_000_000_000,
-            key: None,
-            value: Some(Bytes::copy_from_slice(payload.as_bytes())),
+            timestamp: record.timestamp_ms,
+            key: record.key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
+            value: Some(Bytes::copy_from_slice(record.payload.as_bytes())),
             headers: [(
                 StrBytes::from_static_str("name"),
                 Some(Bytes::from_static(b"value")),

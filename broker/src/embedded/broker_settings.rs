@@ -1,0 +1,168 @@
+//! The settings of the broker as tools see them: Kafka's names where they mean the same, its own beside them.
+
+use super::broker::{Broker, NODE};
+use super::fetch::ANSWER_BYTES_MAX;
+use super::membership::SESSION_MAX;
+use super::offsets::METADATA_MAX;
+use super::settings::{Kind, MAX_MESSAGE_BYTES_DEFAULT};
+
+/// One setting. None can be changed while the broker serves.
+#[derive(Debug)]
+pub(crate) struct BrokerSetting {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) value: String,
+    pub(crate) doc: &'static str,
+}
+
+/// Every setting, with the value that holds.
+pub(crate) fn broker_settings(broker: &Broker) -> Vec<BrokerSetting> {
+    let config = &broker.config;
+    let listener = format!("PLAINTEXT://{}:{}", broker.host, broker.port);
+    let of = |name, kind, value: String, doc| BrokerSetting {
+        name,
+        kind,
+        value,
+        doc,
+    };
+    let int = Kind::Int(0);
+    let long = Kind::Long(0);
+    vec![
+        of(
+            "advertised.listeners",
+            Kind::Text,
+            listener.clone(),
+            "Where clients are told to connect.",
+        ),
+        of(
+            "answers.bytes.max",
+            long,
+            config.answers_bytes_max.to_string(),
+            "Record bytes that answers to all connections may hold together until they are sent.",
+        ),
+        of(
+            "auto.create.topics.enable",
+            Kind::Boolean,
+            config.auto_create_topics.to_string(),
+            "Whether a topic that a producer asks for is made.",
+        ),
+        of(
+            "default.replication.factor",
+            int,
+            "1".to_owned(),
+            "Copies of a partition: there is one broker.",
+        ),
+        of(
+            "fetch.max.bytes",
+            int,
+            ANSWER_BYTES_MAX.to_string(),
+            "Record bytes in one answer, whatever the reader would take.",
+        ),
+        of(
+            "group.initial.rebalance.delay.ms",
+            int,
+            config.initial_rebalance_delay.as_millis().to_string(),
+            "How long the first member of an empty group waits for others.",
+        ),
+        of(
+            "group.max.session.timeout.ms",
+            int,
+            SESSION_MAX.as_millis().to_string(),
+            "Longest session that a member may ask for.",
+        ),
+        of(
+            "listeners",
+            Kind::Text,
+            listener,
+            "Where the broker listens; loopback only.",
+        ),
+        of(
+            "log.dirs",
+            Kind::Text,
+            config.path.display().to_string(),
+            "The one file that holds everything.",
+        ),
+        of(
+            "log.retention.bytes",
+            Kind::Long(-1),
+            config
+                .retention_bytes
+                .map_or("-1".to_owned(), |bytes| bytes.to_string()),
+            "Bytes that a partition of a topic keeps that says nothing else; -1 is all.",
+        ),
+        of(
+            "log.retention.ms",
+            Kind::Long(-1),
+            config
+                .retention
+                .map_or("-1".to_owned(), |age| age.as_millis().to_string()),
+            "How long the records of a topic are kept that says nothing else; -1 is for ever.",
+        ),
+        of(
+            "max.connections",
+            int,
+            config.connections_max.to_string(),
+            "Connections served at once; a further one is told so and closed.",
+        ),
+        of(
+            "message.max.bytes",
+            int,
+            MAX_MESSAGE_BYTES_DEFAULT.to_string(),
+            "Largest batch of a topic that says nothing else.",
+        ),
+        of(
+            "node.id",
+            int,
+            NODE.0.to_string(),
+            "The number of this broker.",
+        ),
+        of(
+            "num.partitions",
+            int,
+            config.default_partitions.to_string(),
+            "Partitions of a topic that is made without a count.",
+        ),
+        of(
+            "offset.metadata.max.bytes",
+            int,
+            METADATA_MAX.to_string(),
+            "Bytes that may be committed beside an offset.",
+        ),
+        of(
+            "queued.max.request.bytes",
+            long,
+            config.requests_bytes_max.to_string(),
+            "Bytes that the requests of all connections may hold together; further ones wait to be read.",
+        ),
+        of(
+            "offsets.retention.minutes",
+            int,
+            (config.offsets_retention.as_secs() / 60).to_string(),
+            "How long the offsets of a group without members are kept.",
+        ),
+        of(
+            "producer.id.expiration.ms",
+            int,
+            config.producers_retention.as_millis().to_string(),
+            "How long a producer is known that writes nothing.",
+        ),
+        of(
+            "socket.request.max.bytes",
+            int,
+            config.request_bytes_max.to_string(),
+            "Largest request; a larger one closes its connection.",
+        ),
+        of(
+            "transactional.id.expiration.ms",
+            int,
+            config.producers_retention.as_millis().to_string(),
+            "How long a transactional id is known that rests.",
+        ),
+        of(
+            "transaction.max.timeout.ms",
+            int,
+            config.transaction_timeout_max.as_millis().to_string(),
+            "Longest time that a transaction may stay open.",
+        ),
+    ]
+}

@@ -16,8 +16,8 @@ use std::time::Duration;
 use backstitch_broker::embedded::{EmbeddedBroker, EmbeddedConfig};
 use embedded_support::{client, create_topic, start, until};
 use rdkafka::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
@@ -26,12 +26,10 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 struct Heard(Arc<Mutex<Vec<String>>>);
 
 impl ClientContext for Heard {
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.lock().unwrap().push(format!("{error}: {reason}"));
+    fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
     }
 }
-
-impl ConsumerContext for Heard {}
 
 impl ProducerContext for Heard {
     type DeliveryOpaque = ();
@@ -45,10 +43,10 @@ fn a_consumer_of_the_newer_group_protocol_ends_and_says_why() {
     let broker = start(folder.path());
     let bootstrap = broker.bootstrap_servers();
     create_topic(&bootstrap, "orders", 1);
-    let consumer: BaseConsumer<Heard> = client(&bootstrap)
+    let consumer: BaseConsumer = client(&bootstrap)
         .set("group.id", "g")
         .set("group.protocol", "consumer")
-        .create_with_context(Heard::default())
+        .create()
         .unwrap();
     consumer.subscribe(&["orders"]).unwrap();
     let error = until("the refusal", || {
@@ -98,6 +96,7 @@ fn a_client_for_whose_connection_there_is_no_room_is_told_so() {
     let bootstrap = broker.bootstrap_servers();
     let held = TcpStream::connect(&bootstrap).unwrap();
     let producer: BaseProducer<Heard> = client(&bootstrap)
+        .set_log_level(RDKafkaLogLevel::Warning)
         .create_with_context(Heard::default())
         .unwrap();
     until("the refusal", || {

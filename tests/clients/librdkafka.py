@@ -1,0 +1,122 @@
+"""librdkafka's own test suite: built from the sources that the rdkafka-sys crate brings, run test by test.
+
+`librdkafka.txt` beside this file has every test of the suite: whether it runs, and if not, why not. The suite's `-Q` is never
+given: it skips subtests and calls them passed.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+from facts import Fact
+from programs import ended_after, newest
+
+HERE = pathlib.Path(__file__).resolve().parent
+CLIENT = "librdkafka-suite"
+# Longest time of one test, in seconds; the suite's own limits are shorter, and multiplied by 2 below.
+TEST_S_MAX = 240
+# Tests at once. Most of them wait for timers of theirs, so more than there are processors.
+AT_ONCE = 4
+CONF = """broker.address.family=v4
+test.timeout.multiplier=2
+test.topic.random=true
+metadata.broker.list={bootstrap}
+"""
+STATE = re.compile(r"^\|\s*(\d{4}_\w+)\s*\|\s*(PASSED|FAILED|SKIPPED|RUNNING|DNS)\s*\|\s*[\d.]+s\s*\|\s*(.*)$")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m|\x1b\(B")
+RESULTS = {"PASSED": "passed", "FAILED": "failed", "RUNNING": "failed", "SKIPPED": "skipped"}
+
+
+class Listed:
+    """A line of librdkafka.txt: a test, when it runs (`ci`, `full`, `never`), and the reason where there is one."""
+
+    def __init__(self, line):
+        name, when, reason = (field.strip() for field in line.split("|"))
+        if when not in ("ci", "full", "never"):
+            raise ValueError(f"librdkafka.txt: {name} runs {when!r}: there are ci, full and never")
+        if when == "never" and not reason:
+            raise ValueError(f"librdkafka.txt: {name} never runs, and no reason is given")
+        self.name, self.when, self.reason = name, when, reason
+
+    @property
+    def number(self):
+        return self.name[:4]
+
+
+def listed():
+    """Every test of the suite, in its order."""
+    lines = (HERE / "librdkafka.txt").read_text().splitlines()
+    return [Listed(line) for line in lines if line.strip() and not line.startswith("#")]
+
+
+def declared(sources):
+    """The names of the tests that the suite declares."""
+    return re.findall(r"^_TEST_DECL\((\w+)\);", (sources / "tests/test.c").read_text(), re.MULTILINE)
+
+
+def build(target, say):
+    """Builds the suite's runner once per version of the sources and returns its path and version."""
+    cargo = pathlib.Path(os.environ.get("CARGO_HOME", pathlib.Path.home() / ".cargo"))
+    sources = newest(cargo.glob("registry/src/*/rdkafka-sys-*/librdkafka"), "the sources of rdkafka-sys (run cargo fetch)")
+    version = sources.parent.name.rpartition("+")[2]
+    known, there = {test.name for test in listed()}, set(declared(sources))
+    if known != there:
+        raise ValueError(f"librdkafka.txt does not fit librdkafka {version}: not listed {sorted(there - known)}, gone {sorted(known - there)}")
+    home = target / f"librdkafka-{version}"
+    runner = home / "tests/test-runner"
+    if not (home / "ready").exists():
+        say(f"building librdkafka {version} and its tests in {home}")
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(sources, home)
+        log = target / "librdkafka-build.txt"
+        # Not optimised: it is the broker's answers that are tested, and it is built in half the time.
+        script = (
+            "./configure --disable-ssl --disable-gssapi --disable-curl --disable-optimization"
+            f" && make -j{os.cpu_count()} libs && make -j{os.cpu_count()} -C tests test-runner && touch ready"
+        )
+        with log.open("w") as out:
+            if subprocess.run(["bash", "-c", script], cwd=home, stdout=out, stderr=out, check=False).returncode:
+                raise RuntimeError(f"librdkafka's tests cannot be built: see {log}")
+    return runner, version
+
+
+def run(runner, version, bootstrap, tests, scratch, tools):
+    """Runs the tests, several at once, and yields a fact for each. `tools` is a folder with Kafka's `bin/kafka-topics.sh`."""
+    conf = scratch / "librdkafka.conf"
+    conf.write_text(CONF.format(bootstrap=bootstrap))
+    environment = {
+        **os.environ,
+        "RDKAFKA_TEST_CONF": str(conf),
+        "TEST_KAFKA_VERSION": "4.0.0",
+        "BROKERS": bootstrap,
+        "KAFKA_PATH": str(tools),
+        "LD_LIBRARY_PATH": f"{runner.parent.parent}/src:{runner.parent.parent}/src-cpp",
+    }
+    # Two tests can share a number, and the suite chooses by number.
+    by_number = {}
+    for test in tests:
+        by_number.setdefault(test.number, []).append(test.name)
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        runs = [pool.submit(run_number, runner, number, names, environment, scratch) for number, names in by_number.items()]
+        for done in concurrent.futures.as_completed(runs):
+            for name, result, detail, seconds in done.result():
+                yield Fact(CLIENT, version, name, result, detail, seconds)
+
+
+def run_number(runner, number, names, environment, scratch):
+    """Runs the tests of one number and returns (name, result, detail, seconds) for each that was asked for."""
+    folder = tempfile.mkdtemp(prefix=f"{number}-", dir=scratch)
+    # -L leaves out what needs no broker, -E what breaks sockets from within.
+    command = [str(runner), "-p1", "-E", "-L"]
+    status, output, seconds = ended_after(command, TEST_S_MAX, folder, {**environment, "TESTS": number})
+    (pathlib.Path(folder) / "output.txt").write_text(output)
+    seen = {}
+    for line in COLOUR.sub("", output).splitlines():
+        if found := STATE.match(line):
+            seen[found[1]] = (RESULTS.get(found[2], "skipped"), found[3].strip())
+    missing = ("failed", f"{status}; see {folder}/output.txt")
+    return [(name, *seen.get(name, missing), seconds) for name in names]

@@ -9,6 +9,7 @@ from facts import Fact
 CLIENT = "kafka-tools"
 TOOL_S_MAX = 90
 DESCRIBE_ACLS = 29
+REFUSAL = re.compile(r"UnsupportedVersionException: [^\n]*")
 
 
 class Failed(Exception):
@@ -30,7 +31,11 @@ class Tools:
 
     def events(self, tool, *arguments):
         """The lines of JSON that a tool prints."""
-        return [json.loads(line) for line in self.run(tool, *arguments).splitlines() if line.startswith("{")]
+        out = self.run(tool, *arguments)
+        # A consumer that the broker refuses says so on its way out, and ends as if all were well.
+        if refusal := REFUSAL.search(out):
+            raise Failed(refusal[0])
+        return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
     def topic(self, name, partitions=1):
         made = unique(name)
@@ -80,7 +85,7 @@ class Tools:
     def compatible(self):
         """ClientCompatibilityTest is told what the broker serves, and fails where the client finds it otherwise."""
         acls = str(DESCRIBE_ACLS in self.served)
-        out = self.run("ClientCompatibilityTest", "--bootstrap-server", self.bootstrap, "--topic", self.filled("compatible", 10),
+        out = self.run("ClientCompatibilityTest", "--bootstrap-server", self.bootstrap, "--topic", self.topic("compatible"),
                        "--offsets-for-times-supported", "True", "--cluster-id-supported", "True",
                        "--expect-record-too-large-exception", "False", "--num-cluster-nodes", "1", "--create-topics-supported", "True",
                        "--describe-acls-supported", acls, "--describe-configs-supported", "True", "--idempotent-producer-supported", "True")
@@ -117,5 +122,5 @@ def run(bootstrap, version, served, java):
             yield Fact(CLIENT, version, fact, "passed")
         except Exception as error:  # pylint: disable=broad-except  # Whatever it is, it is what the fact says.
             text = f"{type(error).__name__}: {error}"
-            refusal = re.search(r"UnsupportedVersionException: [^\n]*", text)
+            refusal = REFUSAL.search(text)
             yield Fact(CLIENT, version, fact, "refused" if refusal else "failed", refusal[0] if refusal else text[-500:])

@@ -24,8 +24,9 @@ APIS = {
     65: "DescribeTransactions", 66: "ListTransactions", 68: "ConsumerGroupHeartbeat", 69: "ConsumerGroupDescribe",
     71: "GetTelemetrySubscriptions", 72: "PushTelemetry", 74: "ListConfigResources", 75: "DescribeTopicPartitions", 76: "ShareGroupHeartbeat",
     77: "ShareGroupDescribe", 78: "ShareFetch", 79: "ShareAcknowledge", 80: "AddRaftVoter", 81: "RemoveRaftVoter",
-    88: "StreamsGroupHeartbeat", 89: "StreamsGroupDescribe", 90: "DescribeShareGroupOffsets", 91: "AlterShareGroupOffsets",
-    92: "DeleteShareGroupOffsets",
+    83: "InitializeShareGroupState", 84: "ReadShareGroupState", 85: "WriteShareGroupState", 86: "DeleteShareGroupState",
+    87: "ReadShareGroupStateSummary", 88: "StreamsGroupHeartbeat", 89: "StreamsGroupDescribe", 90: "DescribeShareGroupOffsets",
+    91: "AlterShareGroupOffsets", 92: "DeleteShareGroupOffsets",
 }
 API_VERSIONS = 18
 # The requests whose answers name brokers.
@@ -80,8 +81,18 @@ class Recorder:
         return self
 
     def __exit__(self, *_):
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+
+    async def _end(self):
+        """Ends what still runs: a client that was killed leaves connections behind."""
+        self._server.close()
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _serve(self, from_client, to_client):
         try:
@@ -91,10 +102,14 @@ class Recorder:
             return
         # The request of each correlation id, for the answer does not say what it answers.
         asked = {}
-        await asyncio.gather(
-            self._pump(from_client, to_broker, lambda frame: self._request(frame, asked)),
-            self._pump(from_broker, to_client, lambda frame: self._answer(frame, asked)),
-        )
+        try:
+            await asyncio.gather(
+                self._pump(from_client, to_broker, lambda frame: self._request(frame, asked)),
+                self._pump(from_broker, to_client, lambda frame: self._answer(frame, asked)),
+            )
+        except asyncio.CancelledError:
+            to_client.close()
+            to_broker.close()
 
     async def _pump(self, source, sink, change):
         try:

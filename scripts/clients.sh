@@ -91,7 +91,9 @@ embedded=$address
 start_embedded embedded-without
 run embedded "$embedded" "$address"
 
-if [ "$only" = no ]; then
+if [ "$only" = no ] && [ "$failed" = yes ]; then
+  echo "clients.sh: not as expected, so the table is left as it is" >&2
+elif [ "$only" = no ]; then
   table=(tests/clients/table.py "$target/clients/kafka.json" "$target/clients/embedded.json")
   [ "$write" = yes ] || table+=(--check)
   "$python" "${table[@]}" || failed=yes

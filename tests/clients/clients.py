@@ -31,6 +31,7 @@ class World:
 
     def __init__(self, target, scratch, label, served, say):
         self.target, self.scratch, self.label, self.served, self.say = target, scratch, label, served, say
+        self.prepared = set()
         self.jars = pathlib.Path(os.environ.get("KAFKA_JARS", TOP / "target/kafka")).resolve()
 
     def prepare(self, command, folder, **environment):
@@ -92,7 +93,10 @@ class Go:
         self.name = name
 
     def prepare(self, world):
-        # Its modules are go.sum's, and Go itself knows whether anything has changed.
+        # Its modules are go.sum's, and Go itself knows whether anything has changed. One program has both clients.
+        if "go" in world.prepared:
+            return
+        world.prepared.add("go")
         world.say("building the clients in Go")
         world.prepare(["go", "build", "-trimpath", "-o", world.target / "go-clients", "."], HERE / "go")
 

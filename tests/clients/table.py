@@ -103,23 +103,20 @@ def cell(kafka, embedded, key):
 
 
 def differences(names, kafka, embedded):
-    """What is otherwise than on Kafka, with its reason, and then what clients refuse by themselves."""
-    expected = Expectations.load().clients
-    for name in names:
-        for fact, otherwise in expected[name].items():
+    """What is otherwise than on Kafka by its reason, and then what clients refuse by themselves."""
+    apart, alike = {}, {}
+    for name, facts in Expectations.load().clients.items():
+        for fact, otherwise in facts.items():
             key = (name, fact)
-            if otherwise and kafka.results[key] != embedded.results[key]:
-                yield f"- {name}, {fact.replace('-', ' ')}: {otherwise['because']}."
+            if otherwise and name in names:
+                kinds = alike if kafka.results[key] == embedded.results[key] else apart
+                kinds.setdefault(otherwise["because"], []).append(f"{name} ({fact.replace('-', ' ')})")
     for test in librdkafka.listed():
         if test.fails_on:
-            yield f"- librdkafka's {test.name}, which fails on {'the embedded broker' if test.fails_on == 'embedded' else 'Kafka'}: {test.reason}."
-    yield ""
-    yield "By limits of their own, on both:"
-    yield ""
-    for name in names:
-        for fact, otherwise in expected[name].items():
-            if otherwise and kafka.results[(name, fact)] == embedded.results[(name, fact)]:
-                yield f"- {name}, {fact.replace('-', ' ')}: {otherwise['because']}."
+            apart.setdefault(test.reason, []).append(f"librdkafka's {test.name}" + (", on Kafka" if test.fails_on == "kafka" else ""))
+    yield from (f"- {because}: {', '.join(facts)}" for because, facts in apart.items())
+    yield from ["", "By limits of the client, on both:", ""]
+    yield from (f"- {because}: {', '.join(facts)}" for because, facts in alike.items())
 
 
 def suite_lines():
@@ -184,7 +181,6 @@ def merge_used(committed, made):
         if old and len(old) == len(cells) and old[:3] == cells[:3]:
             line = row(*cells[:3], *(was if numbers(now) <= numbers(was) else now for was, now in zip(old[3:], cells[3:])))
         merged.append(line)
-    # A request that this run did not see at all keeps its line.
     return "\n".join(merged) + "\n"
 
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::Registry;
 use crate::frame::{self, CONFLUENT, SINGLE_OBJECT};
 use crate::writer::Writer;
-use crate::{DecodeError, Limits, SchemaRef, json, known, time, wire};
+use crate::{DecodeError, Limits, RecordKind, SchemaRef, json, known, time, wire};
 
 /// An event as expressions see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,17 @@ pub struct Event {
     pub time_ms: Option<i64>,
 }
 
+/// A value as it was written, and what it was written with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadValue {
+    /// The value; Avro becomes JSON as in [`Event::value`].
+    pub value: Value,
+    /// The full name of its schema; `None` for JSON without a frame.
+    pub schema: Option<String>,
+    /// Which record of the wire it is, by the name of its schema.
+    pub kind: Option<RecordKind>,
+}
+
 /// Says why a schema file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the schema cannot be used: {detail}")]
@@ -48,6 +59,8 @@ pub struct SchemaError {
 #[derive(Debug, Clone, Default)]
 pub struct EventSchemas {
     files: Arc<HashMap<u64, Arc<Writer>>>,
+    /// For what names no schema that is known.
+    otherwise: Option<Arc<Writer>>,
     limits: Limits,
     #[cfg(feature = "registry")]
     registry: Option<Registry>,
@@ -74,6 +87,19 @@ impl EventSchemas {
         Ok(self)
     }
 
+    /// Adds the text of a schema file for values that name no schema, or one that is not known: bare datums, and the Confluent
+    /// framing where its registry is not at hand. Values that name it are read with it too.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`] where the text is no Avro schema.
+    pub fn with_schema_otherwise(self, avsc: &str) -> Result<Self, SchemaError> {
+        let mut this = self.with_schema(avsc)?;
+        let writer = Writer::avro(avsc, &[]).map_err(|detail| SchemaError { detail })?;
+        this.otherwise = Some(Arc::new(writer));
+        Ok(this)
+    }
+
     /// Adds a registry, for events in the Confluent framing.
     #[cfg(feature = "registry")]
     #[must_use]
@@ -89,32 +115,54 @@ impl EventSchemas {
         self
     }
 
-    /// Reads a payload by its first bytes: an Avro frame, or else JSON.
-    fn value(&self, payload: &[u8]) -> Result<Value, DecodeError> {
+    /// Reads any value of any topic by its first bytes: an Avro frame, or else a bare datum where a schema was given for that,
+    /// or else JSON. Says what it was written with.
+    ///
+    /// # Errors
+    ///
+    /// As [`DecodeError`]'s variants say.
+    pub fn read(&self, payload: &[u8]) -> Result<ReadValue, DecodeError> {
+        let (value, writer) = self.read_with_writer(payload)?;
+        Ok(ReadValue {
+            value,
+            schema: writer.map(|writer| writer.name().to_owned()),
+            kind: writer.and_then(Writer::kind),
+        })
+    }
+
+    /// The same; no writer where it is JSON without a frame.
+    fn read_with_writer(&self, payload: &[u8]) -> Result<(Value, Option<&Writer>), DecodeError> {
         if payload.first() != Some(&CONFLUENT) && !payload.starts_with(&SINGLE_OBJECT) {
-            return json::parse(payload, &self.limits);
+            let Some(writer) = self.otherwise.as_deref() else {
+                return Ok((json::parse(payload, &self.limits)?, None));
+            };
+            return match writer.value(payload, &self.limits) {
+                Ok(value) => Ok((value, Some(writer))),
+                Err(error) => match json::parse(payload, &self.limits) {
+                    Ok(value) => Ok((value, None)),
+                    Err(_) => Err(error),
+                },
+            };
         }
         let (schema, datum) = frame::split(payload)?;
-        let unknown = || DecodeError::UnknownSchema { schema };
-        match schema {
+        let writer = match schema {
             SchemaRef::Fingerprint(fingerprint) => self
                 .files
                 .get(&fingerprint)
                 .map(Arc::as_ref)
-                .or_else(|| known::by_fingerprint(fingerprint))
-                .ok_or_else(unknown)?
-                .value(datum, &self.limits),
+                .or_else(|| known::by_fingerprint(fingerprint)),
             #[cfg(feature = "registry")]
             SchemaRef::Id(id) => match &self.registry {
-                Some(registry) => registry
-                    .writer_for_record(id)?
-                    .ok_or_else(unknown)?
-                    .value(datum, &self.limits),
-                None => Err(unknown()),
+                Some(registry) => registry.writer_for_record(id)?,
+                None => None,
             },
             #[cfg(not(feature = "registry"))]
-            SchemaRef::Id(_) => Err(unknown()),
-        }
+            SchemaRef::Id(_) => None,
+        };
+        let writer = writer
+            .or(self.otherwise.as_deref())
+            .ok_or(DecodeError::UnknownSchema { schema })?;
+        Ok((writer.value(datum, &self.limits)?, Some(writer)))
     }
 }
 
@@ -155,7 +203,7 @@ pub fn decode_event<'h>(
     }
     let text = |header: Option<&str>| header.map(str::to_owned);
     Ok(Event {
-        value: schemas.value(payload)?,
+        value: schemas.read_with_writer(payload)?.0,
         traceparent: text(headers.traceparent),
         tracestate: text(headers.tracestate),
         ce_id: text(headers.id),
@@ -186,7 +234,7 @@ fn structured_event(
             let data = BASE64_STANDARD
                 .decode(text)
                 .map_err(|_| malformed("data_base64 is no base64"))?;
-            schemas.value(&data)?
+            schemas.read_with_writer(&data)?.0
         }
         (None, Some(_)) => return Err(malformed("data_base64 is no text")),
         (None, None) => Value::Null,

@@ -24,7 +24,7 @@ mod writer;
 
 pub use codec::{Codec, InboxMessage};
 pub use error::{DecodeError, EncodeError, RegistryError, SchemaRef};
-pub use event::{Event, EventSchemas, SchemaError, decode_event};
+pub use event::{Event, EventSchemas, ReadValue, SchemaError, decode_event};
 pub use known::RecordKind;
 pub use limits::Limits;
 pub use message::{
@@ -34,4 +34,5 @@ pub use message::{
 };
 #[cfg(feature = "registry")]
 pub use registry::{Registry, RegistryConfig};
+pub use time::rfc3339_ms;
 pub use trace::TraceParent;

@@ -3,7 +3,7 @@
 /// Reads an RFC 3339 time as milliseconds since 1970; `None` where it is none.
 ///
 /// A leap second counts as the second before it, and what is finer than a millisecond is cut off.
-pub(crate) fn rfc3339_ms(text: &str) -> Option<i64> {
+pub fn rfc3339_ms(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let (head, rest) = bytes.split_at_checked(19)?;
     let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];

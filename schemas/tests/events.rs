@@ -10,7 +10,7 @@ mod support;
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use backstitch_schemas::{Codec, DecodeError, Event, EventSchemas, decode_event};
+use backstitch_schemas::{Codec, DecodeError, Event, EventSchemas, RecordKind, decode_event};
 use serde_json::json;
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -213,4 +213,52 @@ fn a_structured_event_that_is_none_is_malformed() {
             "{payload}: {error}"
         );
     }
+}
+
+#[test]
+fn any_value_is_read_and_says_what_it_was_written_with() {
+    let schemas = EventSchemas::new();
+    let command = schemas
+        .read(
+            &Codec::single_object()
+                .encode_command(&support::command())
+                .unwrap(),
+        )
+        .unwrap();
+    assert_eq!(command.schema.as_deref(), Some("backstitch.v1.Command"));
+    assert_eq!(command.kind, Some(RecordKind::Command));
+    assert!(command.value["idempotency_key"].is_string());
+    let plain = schemas.read(b"{\"a\": 1}").unwrap();
+    assert_eq!((plain.schema, plain.kind), (None, None));
+    assert_eq!(plain.value, json!({"a": 1}));
+    assert!(matches!(
+        schemas.read(b"\x00\x00\x00\x00\x07\x02a"),
+        Err(DecodeError::UnknownSchema { .. })
+    ));
+}
+
+#[test]
+fn a_schema_that_was_given_reads_what_names_none() {
+    let avsc = r#"{"type": "record", "name": "shop.Note", "fields": [{"name": "text", "type": "string"}]}"#;
+    let schemas = EventSchemas::new().with_schema_otherwise(avsc).unwrap();
+    let bare = b"\x04hi";
+    let framed_by_a_registry_that_is_away = b"\x00\x00\x00\x00\x07\x04hi";
+    for bytes in [&bare[..], framed_by_a_registry_that_is_away] {
+        let read = schemas.read(bytes).unwrap();
+        assert_eq!(read.value, json!({"text": "hi"}));
+        assert_eq!(read.schema.as_deref(), Some("shop.Note"));
+    }
+    // What is no such record, and is JSON, is JSON all the same; what is neither says what is wrong.
+    assert_eq!(schemas.read(b"{\"a\": 1}").unwrap().schema, None);
+    let wrong = schemas.read(b"\x09").unwrap_err();
+    assert!(wrong.to_string().contains("shop.Note"), "{wrong}");
+    // A record that names its schema is read with that.
+    let own = schemas
+        .read(
+            &Codec::single_object()
+                .encode_reply(&support::reply())
+                .unwrap(),
+        )
+        .unwrap();
+    assert_eq!(own.kind, Some(RecordKind::Reply));
 }

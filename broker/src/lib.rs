@@ -5,7 +5,9 @@ pub mod embedded;
 
 pub use client::{
     Admin, BatchDone, BrokerError, Consumer, ConsumerControl, ConsumerError, ConsumerHandler,
-    ConsumerOptions, Delivery, DeliveryError, ErrorCode, Headers, IncomingRecord, KafkaConfig,
-    NewTopicSpec, OffsetReset, OutgoingRecord, Producer, SelfCheck, StartAt, TopicOutcome,
-    TopicPartition, TopicReader, partition_of, read_all, self_check,
+    ConsumerOptions, Delivery, DeliveryError, ErrorCode, GroupDescription, GroupMember, GroupState,
+    Headers, IncomingRecord, KafkaConfig, NewTopicSpec, OffsetReset, OutgoingRecord,
+    PartitionDescription, Producer, SelfCheck, SettingOrigin, StartAt, TopicDescription,
+    TopicOutcome, TopicPartition, TopicReader, TopicSetting, TopicTail, partition_of, read_all,
+    self_check,
 };

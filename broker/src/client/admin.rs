@@ -1,8 +1,8 @@
-//! Administration: topics, offsets, watermarks. Every call blocks its thread, up to the admin's timeout.
+//! Administration: topics made and deleted, offsets, watermarks. Every call blocks its thread, up to the admin's timeout.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
 use rdkafka::TopicPartitionList;
@@ -14,12 +14,13 @@ use rdkafka::metadata::{Metadata, MetadataTopic};
 
 use super::config::KafkaConfig;
 use super::error::{BrokerError, ErrorCode};
+use super::offsets::{offsets_for_times, once_led, read_offsets};
 use super::record::TopicPartition;
 use super::settings::Role;
 use super::wait::block_on;
 
 /// How long a call waits for the broker.
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(15);
+pub(super) const ANSWER_WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// A topic to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub enum TopicOutcome {
 /// Asks about topics and offsets and changes them. Blocking: from an async task, call it on a blocking thread.
 pub struct Admin {
     config: KafkaConfig,
-    native: AdminClient<DefaultClientContext>,
+    pub(super) native: AdminClient<DefaultClientContext>,
 }
 
 impl Admin {
@@ -199,15 +200,17 @@ impl Admin {
     ///
     /// If there is no such partition, or no answer.
     pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), BrokerError> {
-        self.native
-            .inner()
-            .fetch_watermarks(topic, partition, ANSWER_WAIT_MAX)
-            .map_err(|error| {
-                BrokerError::from_kafka(
-                    format!("read the watermarks of {topic}/{partition}"),
-                    error,
-                )
-            })
+        once_led(|left| {
+            self.native
+                .inner()
+                .fetch_watermarks(topic, partition, left)
+                .map_err(|error| {
+                    BrokerError::from_kafka(
+                        format!("read the watermarks of {topic}/{partition}"),
+                        error,
+                    )
+                })
+        })
     }
 
     /// What a group has committed for these partitions: the offset of the next record to be read, `None` if nothing.
@@ -252,11 +255,7 @@ impl Admin {
             )
             .map_err(|error| BrokerError::from_kafka(attempted(), error))?;
         }
-        let list = self
-            .bystander("backstitch-admin")?
-            .offsets_for_times(list, ANSWER_WAIT_MAX)
-            .map_err(|error| BrokerError::from_kafka(attempted(), error))?;
-        read_offsets(&list, attempted)
+        offsets_for_times(&self.bystander("backstitch-admin")?, &list, attempted)
     }
 
     /// The cluster's id, if the broker has told one.
@@ -273,7 +272,7 @@ impl Admin {
         Ok(self.metadata(None)?.brokers().len())
     }
 
-    fn metadata(&self, topic: Option<&str>) -> Result<Metadata, BrokerError> {
+    pub(super) fn metadata(&self, topic: Option<&str>) -> Result<Metadata, BrokerError> {
         self.native
             .inner()
             .fetch_metadata(topic, ANSWER_WAIT_MAX)
@@ -286,7 +285,7 @@ impl Admin {
     }
 
     /// A consumer that never joins the group it names, for what only a consumer may ask.
-    fn bystander(&self, group: &str) -> Result<BaseConsumer, BrokerError> {
+    pub(super) fn bystander(&self, group: &str) -> Result<BaseConsumer, BrokerError> {
         self.config
             .native(Role::Consumer, &[("group.id", group.to_owned())])?
             .create()
@@ -294,9 +293,9 @@ impl Admin {
     }
 
     fn await_partitions(&self, topic: &str, partitions: i32) -> Result<(), BrokerError> {
-        let deadline = std::time::Instant::now() + ANSWER_WAIT_MAX;
+        let deadline = Instant::now() + ANSWER_WAIT_MAX;
         while self.partition_count(topic)?.unwrap_or(0) < partitions {
-            if std::time::Instant::now() > deadline {
+            if Instant::now() > deadline {
                 return Err(BrokerError::Unavailable {
                     attempted: format!("see topic {topic} with its {partitions} partitions"),
                     source: KafkaError::MetadataFetch(ErrorCode::OperationTimedOut),
@@ -316,13 +315,13 @@ impl fmt::Debug for Admin {
     }
 }
 
-fn options() -> AdminOptions {
+pub(super) fn options() -> AdminOptions {
     AdminOptions::new()
         .request_timeout(Some(ANSWER_WAIT_MAX))
         .operation_timeout(Some(ANSWER_WAIT_MAX))
 }
 
-fn first_failure(
+pub(super) fn first_failure(
     results: Vec<Result<String, (String, ErrorCode)>>,
     attempted: impl Fn() -> String,
 ) -> Result<(), BrokerError> {
@@ -336,7 +335,7 @@ fn first_failure(
 }
 
 /// The topic's partitions, `None` if the broker says that there is no such topic.
-fn counted(topic: &MetadataTopic) -> Result<Option<i32>, BrokerError> {
+pub(super) fn counted(topic: &MetadataTopic) -> Result<Option<i32>, BrokerError> {
     match topic.error().filter(IsError::is_error).map(ErrorCode::from) {
         None => Ok(i32::try_from(topic.partitions().len())
             .ok()
@@ -351,30 +350,4 @@ fn counted(topic: &MetadataTopic) -> Result<Option<i32>, BrokerError> {
             KafkaError::MetadataFetch(code),
         )),
     }
-}
-
-fn read_offsets(
-    list: &TopicPartitionList,
-    attempted: impl Fn() -> String,
-) -> Result<Vec<(TopicPartition, Option<i64>)>, BrokerError> {
-    list.elements()
-        .iter()
-        .map(|element| {
-            element
-                .error()
-                .map_err(|error| BrokerError::from_kafka(attempted(), error))?;
-            let partition = TopicPartition::new(element.topic(), element.partition());
-            Ok((
-                partition,
-                match element.offset() {
-                    Offset::Offset(offset) => Some(offset),
-                    Offset::Beginning
-                    | Offset::End
-                    | Offset::Stored
-                    | Offset::Invalid
-                    | Offset::OffsetTail(_) => None,
-                },
-            ))
-        })
-        .collect()
 }

@@ -196,6 +196,15 @@ pub(crate) fn reaction(code: ErrorCode) -> Reaction {
     }
 }
 
+/// The binding doesn't count an administrative call's code as one.
+fn code_of(error: &KafkaError) -> Option<ErrorCode> {
+    if let KafkaError::AdminOp(code) = error {
+        Some(*code)
+    } else {
+        error.rdkafka_error_code()
+    }
+}
+
 impl BrokerError {
     /// Sorts what the client library says by what can be done about it.
     pub(crate) fn from_kafka(attempted: impl Into<String>, source: KafkaError) -> BrokerError {
@@ -206,13 +215,7 @@ impl BrokerError {
         if let KafkaError::ClientCreation(reason) = source {
             return BrokerError::from_setting("client", reason);
         }
-        // The binding doesn't count an administrative call's code as one.
-        let code = if let KafkaError::AdminOp(code) = source {
-            Some(code)
-        } else {
-            source.rdkafka_error_code()
-        };
-        match code.map(reaction) {
+        match code_of(&source).map(reaction) {
             Some(Reaction::Retry) => BrokerError::Unavailable { attempted, source },
             Some(Reaction::Permit) => BrokerError::Denied { attempted, source },
             Some(Reaction::GiveUp) | None => BrokerError::Refused { attempted, source },
@@ -241,6 +244,20 @@ impl BrokerError {
         BrokerError::Setting {
             key: key.to_owned(),
             reason,
+        }
+    }
+
+    /// What the broker or the library said, if it came as a code.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            BrokerError::Unavailable { source, .. }
+            | BrokerError::Denied { source, .. }
+            | BrokerError::Refused { source, .. } => code_of(source),
+            BrokerError::Undelivered(error) => Some(error.code),
+            BrokerError::Setting { .. }
+            | BrokerError::NotBuiltIn { .. }
+            | BrokerError::QueueFull { .. }
+            | BrokerError::Fatal { .. } => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,38 +43,42 @@ impl TopicReader {
         topic: &str,
         from: &BTreeMap<i32, i64>,
     ) -> Result<TopicReader, BrokerError> {
-        let attempted = || format!("read topic {topic}");
         let admin = Admin::new(config)?;
         let count = admin.partition_count(topic)?.ok_or_else(|| {
             BrokerError::from_kafka(
-                attempted(),
+                format!("read topic {topic}"),
                 KafkaError::MetadataFetch(ErrorCode::UnknownTopicOrPartition),
             )
         })?;
-        let mut list = TopicPartitionList::new();
-        let mut ends = BTreeMap::new();
+        let mut ranges = BTreeMap::new();
         for partition in 0..count {
             let (low, high) = admin.watermarks(topic, partition)?;
             let start = from.get(&partition).map_or(low, |from| low.max(*from));
-            if start < high {
-                list.add_partition_offset(topic, partition, Offset::Offset(start))
-                    .map_err(|error| BrokerError::from_kafka(attempted(), error))?;
-                ends.insert(partition, high);
-            }
+            ranges.insert(partition, start..high);
         }
-        let own = [
-            ("group.id", "backstitch-reader".to_owned()),
-            // A partition's last offsets may hold no record (compacted, a transaction's marker): its end is told.
-            ("enable.partition.eof", "true".to_owned()),
-            ("auto.offset.reset", "earliest".to_owned()),
-        ];
-        let native: BaseConsumer<Silent> = config
-            .native(Role::Consumer, &own)?
-            .create_with_context(Silent)
-            .map_err(|error| BrokerError::from_kafka("start a reader", error))?;
-        native
-            .assign(&list)
-            .map_err(|error| BrokerError::from_kafka(attempted(), error))?;
+        TopicReader::open_ranges(config, topic, &ranges)
+    }
+
+    /// Opens some partitions of a topic, each from the first offset of its range up to the end of it. What isn't there any more
+    /// or not yet is passed over: the end of a partition ends its range.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is wrong or refused.
+    pub fn open_ranges(
+        config: &KafkaConfig,
+        topic: &str,
+        ranges: &BTreeMap<i32, Range<i64>>,
+    ) -> Result<TopicReader, BrokerError> {
+        let ranges = ranges.iter().filter(|(_, range)| !range.is_empty());
+        let from: BTreeMap<i32, i64> = ranges
+            .clone()
+            .map(|(partition, range)| (*partition, range.start))
+            .collect();
+        let ends = ranges
+            .map(|(partition, range)| (*partition, range.end))
+            .collect();
+        let native = assigned(config, topic, &from, true)?;
         Ok(TopicReader {
             native,
             topic: topic.into(),
@@ -102,16 +107,30 @@ impl TopicReader {
                     let Some(end) = self.ends.get(&message.partition()).copied() else {
                         continue;
                     };
-                    if message.offset() + 1 >= end {
-                        self.ends.remove(&message.partition());
+                    let (partition, offset) = (message.partition(), message.offset());
+                    let record = (offset < end)
+                        .then(|| IncomingRecord::read(&message, self.topic.clone(), 0));
+                    drop(message);
+                    if offset + 1 >= end {
+                        self.leave(partition);
                     }
-                    if message.offset() < end {
-                        return Ok(Some(IncomingRecord::read(&message, self.topic.clone(), 0)));
+                    if record.is_some() {
+                        return Ok(record);
                     }
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Reads no more of a partition, and doesn't fetch it for nothing.
+    pub fn leave(&mut self, partition: i32) {
+        self.ends.remove(&partition);
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&self.topic, partition);
+        if let Err(error) = self.native.pause(&list) {
+            tracing::debug!(%error, partition, "kafka reader: a partition is read on for nothing");
+        }
     }
 
     /// A disturbance is worth waiting out; anything else isn't.
@@ -164,8 +183,38 @@ pub fn read_all(
     Ok(records)
 }
 
+/// A consumer that joins no group, with these partitions, each from this offset on. `tells_ends` makes it tell when it has come
+/// to the end of a partition.
+pub(super) fn assigned(
+    config: &KafkaConfig,
+    topic: &str,
+    from: &BTreeMap<i32, i64>,
+    tells_ends: bool,
+) -> Result<BaseConsumer<Silent>, BrokerError> {
+    let attempted = || format!("read topic {topic}");
+    let mut list = TopicPartitionList::with_capacity(from.len());
+    for (partition, offset) in from {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+            .map_err(|error| BrokerError::from_kafka(attempted(), error))?;
+    }
+    let own = [
+        ("group.id", "backstitch-reader".to_owned()),
+        // A partition's last offsets may hold no record (compacted, a transaction's marker): its end is told.
+        ("enable.partition.eof", tells_ends.to_string()),
+        ("auto.offset.reset", "earliest".to_owned()),
+    ];
+    let native: BaseConsumer<Silent> = config
+        .native(Role::Consumer, &own)?
+        .create_with_context(Silent)
+        .map_err(|error| BrokerError::from_kafka("start a reader", error))?;
+    native
+        .assign(&list)
+        .map_err(|error| BrokerError::from_kafka(attempted(), error))?;
+    Ok(native)
+}
+
 /// Keeps the library from logging the end of a partition as an error.
-struct Silent;
+pub(super) struct Silent;
 
 impl ClientContext for Silent {
     fn error(&self, error: KafkaError, reason: &str) {

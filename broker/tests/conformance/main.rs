@@ -18,6 +18,7 @@ mod crash;
 mod demands;
 mod groups;
 mod listings;
+mod looking;
 mod offsets;
 mod placement;
 mod probe;

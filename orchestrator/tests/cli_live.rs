@@ -178,6 +178,7 @@ fn a_person_publishes_looks_and_acts() {
     let mut dev = Dev::start();
     topics_are_made_once_and_the_inbox_is_never_resized(&dev);
     an_order_is_shown_in_full(&dev);
+    what_lies_on_the_topics_of_an_order_is_decoded(&dev);
     what_cannot_be_published_is_said_with_its_line(&dev);
     a_start_by_hand_is_a_saga_once(&dev);
     a_parked_saga_says_what_mends_it_and_each_verb_does(&dev);
@@ -261,6 +262,62 @@ fn an_order_is_shown_in_full(dev: &Dev) {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+}
+
+fn what_lies_on_the_topics_of_an_order_is_decoded(dev: &Dev) {
+    let published = dev.json(0, &["publish", "--avro", "--header", "who=ann"]);
+    let key = published["keys"][0].as_str().unwrap();
+    let order_id = key.split_once('/').unwrap().1;
+    dev.until(key, "completed");
+    let records = |topic: &str, key: &str| -> Vec<Value> {
+        let out = dev.text(&["records", "list", topic, "--key", key, "--json"]);
+        out.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let orders = records("orders", order_id);
+    assert_eq!(orders[0]["schema"], "shop.v1.OrderPlaced");
+    assert_eq!(orders[0]["value"]["order_id"], order_id);
+    assert_eq!(orders[0]["headers"][0]["name"], "who");
+    let commands = records("backstitch.commands.charge-payment", key);
+    assert_eq!(commands[0]["schema"], "backstitch.v1.Command");
+    assert_eq!(commands[0]["value"]["input"]["order_id"], order_id);
+    let inbox = records("backstitch.inbox", key);
+    assert_eq!(inbox[0]["schema"], "backstitch.v1.Start");
+    assert_eq!(inbox[0]["value"]["event"]["order_id"], order_id);
+    assert_eq!(inbox[1]["schema"], "backstitch.v1.Reply");
+
+    // The journal is published after the commit that the store shows.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let journal = loop {
+        let journal = records("backstitch.journal", key);
+        if journal.len() == 4 {
+            break journal;
+        }
+        assert!(Instant::now() < deadline, "not on the journal: {journal:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(journal[2]["cause"], "reply: do charge_payment #1 done");
+    assert_eq!(journal[2]["changes"][0], "charge_payment done");
+    assert!(journal[2]["value"]["body"]["changes"].is_array());
+    assert_eq!(
+        journal[3]["value"]["previous_hash"],
+        journal[2]["value"]["hash"]
+    );
+    let text = dev.text(&["records", "list", "backstitch.journal", "--key", key]);
+    assert!(
+        text.contains("backstitch.v1.JournalEntry #3 running, by reply: do charge_payment #1 done"),
+        "{text}"
+    );
+
+    let group = dev.json(0, &["groups", "show", "backstitch.worker.charge-payment"]);
+    assert_eq!(group["state"], "stable");
+    let topics = group["partitions"].as_array().unwrap().iter();
+    let topics: Vec<&str> = topics.map(|line| line["topic"].as_str().unwrap()).collect();
+    assert!(
+        topics.contains(&"backstitch.commands.charge-payment"),
+        "{topics:?}"
+    );
 }
 
 fn what_cannot_be_published_is_said_with_its_line(dev: &Dev) {

@@ -25,4 +25,5 @@ pub use crate::core::{
     Saga, Start, Status, Transition,
 };
 pub use definition::{Definition, Diagnostic};
+pub use nearest::nearest;
 pub use payload::Payload;

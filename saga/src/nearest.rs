@@ -4,7 +4,7 @@
 const CHARS_MAX: usize = 100;
 
 /// The known name that is most like what was written, if one is like it.
-pub(crate) fn nearest<'n>(written: &str, known: &[&'n str]) -> Option<&'n str> {
+pub fn nearest<'n>(written: &str, known: &[&'n str]) -> Option<&'n str> {
     known
         .iter()
         .map(|name| (distance(written, name), *name))

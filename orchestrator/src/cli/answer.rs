@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
+use super::error::CliError;
+
 /// What a command answers.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -33,13 +35,20 @@ impl Answer {
         }
     }
 
+    /// The answer of a command that has said all it had to say.
+    pub(crate) fn said() -> Self {
+        Self::good("", Value::Null)
+    }
+
     /// Prints it to stdout. Whoever closed the other end has seen enough: that is no error.
     ///
     /// # Errors
     ///
     /// If stdout can't be written to for another reason.
     pub(crate) fn print(&self, as_json: bool) -> io::Result<()> {
-        let mut text = if as_json {
+        let mut text = if as_json && self.json.is_null() {
+            String::new()
+        } else if as_json {
             serde_json::to_string_pretty(&self.json).expect("a JSON value has string keys only")
         } else {
             self.text.clone()
@@ -48,10 +57,25 @@ impl Answer {
             return Ok(());
         }
         text.push('\n');
-        let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
+        write(text.as_bytes()).map(|_| ())
+    }
+}
+
+/// Says a line on stdout, before the command is at its end. `false` if nobody reads it any more.
+pub(crate) fn say(line: &str) -> Result<bool, CliError> {
+    say_bytes(format!("{line}\n").as_bytes())
+}
+
+/// Writes bytes to stdout as they are. `false` if nobody reads them any more.
+pub(crate) fn say_bytes(bytes: &[u8]) -> Result<bool, CliError> {
+    write(bytes).map_err(|error| CliError::failed(format!("cannot write to stdout: {error}")))
+}
+
+fn write(bytes: &[u8]) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::args_kafka::{BrokerArgs, GroupsCommand, RecordsCommand, TopicsCommand};
 use super::text::parse_wait;
 use crate::rehearsal::{Case, PAIRS_MAX};
 use crate::store::{ListQuery, SagaStatus};
@@ -94,9 +95,24 @@ pub(crate) enum Command {
     ///
     /// Example: backstitch worker charge-payment --refuse-rate 0.1 --delay-ms 20
     Worker(WorkerArgs),
-    /// Make the topics that the definitions need
+    /// Run the broker of this machine alone, for any Kafka client
+    ///
+    /// It speaks Kafka's protocol on 127.0.0.1 and keeps what it was given, across kill -9 too. Says where it serves as soon as
+    /// it does; with --json in one object, so that a test suite can start it on a free port. Ends with SIGTERM or Ctrl-C.
+    ///
+    /// Example: backstitch broker
+    ///
+    /// Example: backstitch broker --listen 0 --ephemeral --auto-create-topics --json
+    Broker(BrokerArgs),
+    /// Make, list, show and delete topics, on this broker or any Kafka
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Look at what lies on a topic, decoded, and follow it
+    #[command(subcommand)]
+    Records(RecordsCommand),
+    /// Look at consumer groups, put them to other offsets, delete them
+    #[command(subcommand)]
+    Groups(GroupsCommand),
     /// Publish events to a source topic
     ///
     /// From a file with one JSON document a line, or example orders made up on the spot. With --avro, lines become the
@@ -311,19 +327,6 @@ pub(crate) struct WorkerArgs {
     /// Begins the chance: the same seed fails the same work
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-}
-
-/// Of `topics`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TopicsCommand {
-    /// Make what is missing, and change nothing that is there
-    ///
-    /// The inbox, the journal, the dead letters and a command topic for every activity of the definitions, undos
-    /// included. Source topics belong to the services that write them: they are made on the embedded broker, elsewhere
-    /// only with --sources. Twice is once.
-    ///
-    /// Example: backstitch topics apply --set topics.replication=3
-    Apply(TopicsApplyArgs),
 }
 
 /// Of `topics apply`.
@@ -716,7 +719,7 @@ fn parse_after(text: &str) -> Result<(i64, String), String> {
         .ok_or_else(|| "write STARTED_AT_MS/KEY, as `next` of the page before".to_owned())
 }
 
-fn parse_place(text: &str) -> Result<(i32, i64), String> {
+pub(crate) fn parse_place(text: &str) -> Result<(i32, i64), String> {
     text.split_once('/')
         .and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)))
         .filter(|(partition, offset): &(i32, i64)| *partition >= 0 && *offset >= 0)

@@ -3,14 +3,17 @@
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use backstitch_broker::{Admin, KafkaConfig};
+use backstitch_broker::{Admin, KafkaConfig, TopicDescription};
+use backstitch_saga::nearest;
 use backstitch_schemas::Codec;
 use backstitch_schemas::wire::Topics;
 use tokio::runtime::Runtime;
 
 use super::error::CliError;
+use super::serve::asked_to_end;
 use crate::config::{Config, Loaded};
 use crate::store::{SagaRow, Store};
 
@@ -44,6 +47,17 @@ impl Context {
         self.runtime.block_on(future)
     }
 
+    /// Becomes true with SIGTERM or Ctrl-C, which from now on end nothing by themselves.
+    pub(crate) fn asked_to_end(&self) -> Arc<AtomicBool> {
+        let asked = Arc::<AtomicBool>::default();
+        let tell = Arc::clone(&asked);
+        self.runtime.spawn(async move {
+            asked_to_end().await;
+            tell.store(true, Ordering::Relaxed);
+        });
+        asked
+    }
+
     /// How topics and groups are named.
     pub(crate) fn topics(&self) -> Topics {
         self.config().topics()
@@ -63,7 +77,7 @@ impl Context {
                 "no Kafka: kafka.bootstrap_servers is empty, and nothing listens on {address}"
             ))
             .with_help(
-                "set kafka.bootstrap_servers, or start `backstitch dev` in another terminal",
+                "set kafka.bootstrap_servers, or start `backstitch dev` or `backstitch broker` in another terminal",
             )),
         }
     }
@@ -112,6 +126,20 @@ impl Context {
             CliError::not_found(format!("there is no topic {topic}"))
                 .with_help("`backstitch topics apply` makes the topics that the definitions need")
         })
+    }
+
+    /// Finds a topic; one that is not there is told with what may have been meant.
+    pub(crate) fn topic(&self, admin: &Admin, name: &str) -> Result<TopicDescription, CliError> {
+        if let Some(found) = admin.describe_topic(name)? {
+            return Ok(found);
+        }
+        let there = admin.list_topics()?;
+        let names: Vec<&str> = there.keys().map(String::as_str).collect();
+        let help = match nearest(name, &names) {
+            Some(near) => format!("did you mean `{near}`? `backstitch topics list` lists all"),
+            None => "`backstitch topics list` lists those that are there".to_owned(),
+        };
+        Err(CliError::not_found(format!("there is no topic {name}")).with_help(help))
     }
 
     /// Finds a saga by its key, or by its business key alone where only one definition has it.

@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::args::{DeadLettersListArgs, DeadLettersShowArgs};
 use super::context::Context;
 use super::error::CliError;
-use super::text::{harmless, shortened, table, write_bytes, write_table, write_time};
+use super::text::{base64, harmless, shortened, table, write_bytes, write_table, write_time};
 
 /// Characters of a value that `show` prints; the JSON has all of it.
 const VALUE_CHARS: usize = 4_000;
@@ -192,42 +192,4 @@ fn watermarks(
         found.insert(partition, admin.watermarks(topic, partition)?);
     }
     Ok(found)
-}
-
-/// Base64 of RFC 4648, padded.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            if place <= chunk.len() {
-                let six = (bits >> (18 - 6 * place)) & 63;
-                text.push(char::from(LETTERS[six as usize]));
-            } else {
-                text.push('=');
-            }
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
-    }
 }

@@ -70,6 +70,11 @@ impl CliError {
         self
     }
 
+    /// What went wrong, without what helps.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What another part of the program says, with its reasons.
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
         Self::failed(chain(error))

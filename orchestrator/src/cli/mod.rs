@@ -5,7 +5,7 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `args.rs` | every command with its help |
+//! | `args.rs`, `args_kafka.rs` | every command with its help |
 //! | `run.rs` | from arguments to a command, from its answer to an exit code |
 //! | `error.rs` | what went wrong and what helps |
 //! | `answer.rs`, `text.rs` | what is printed: text for people, JSON for programs |
@@ -15,7 +15,9 @@
 mod act;
 mod answer;
 mod args;
+mod args_kafka;
 mod bench;
+mod broker;
 mod changes;
 mod check;
 mod config;
@@ -26,10 +28,17 @@ mod demo;
 mod error;
 mod explain;
 mod graph;
+mod groups;
+mod groups_change;
 mod list;
 mod new;
 mod patience;
+mod point;
 mod publish;
+mod record_read;
+mod record_write;
+mod records;
+mod records_find;
 mod run;
 mod serve;
 mod show;
@@ -39,6 +48,8 @@ mod test;
 mod test_report;
 mod text;
 mod topics;
+mod topics_change;
+mod topics_show;
 mod worker;
 
 pub use run::main;

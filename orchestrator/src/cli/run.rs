@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use super::answer::Answer;
-use super::args::{Cli, Command, ConfigCommand, DeadLettersCommand, Global, TopicsCommand};
+use super::args::{Cli, Command, ConfigCommand, DeadLettersCommand, Global};
+use super::args_kafka::{GroupsCommand, RecordsCommand, TopicsCommand};
 use super::context::Context;
 use super::error::{CliError, Exit};
 use super::{
-    act, bench, check, config, dead_letters, decide, demo, explain, graph, list, new, publish,
-    serve, show, start, test, topics, worker,
+    act, bench, broker, check, config, dead_letters, decide, demo, explain, graph, groups,
+    groups_change, list, new, publish, records, serve, show, start, test, topics, topics_change,
+    topics_show, worker,
 };
 use crate::config::{Loaded, Origin, Sources, load};
 use crate::telemetry;
@@ -76,7 +78,10 @@ fn dispatch(
         Command::Serve(args) => serve::serve(&context()?, &args, telemetry),
         Command::Dev(args) => serve::dev(&context()?, &args, telemetry),
         Command::Worker(args) => worker::run(&context()?, args),
-        Command::Topics(TopicsCommand::Apply(args)) => topics::apply(&context()?, &args),
+        Command::Broker(args) => broker::broker(&context()?, &args, as_json),
+        Command::Topics(command) => about_topics(&context()?, command),
+        Command::Records(command) => about_records(&context()?, command, as_json),
+        Command::Groups(command) => about_groups(&context()?, command),
         Command::Publish(args) => publish::publish(&context()?, &args),
         Command::Start(args) => start::start(&context()?, &args),
         Command::List(args) => list::list(&context()?, args),
@@ -102,6 +107,37 @@ fn dispatch(
         Command::Config(ConfigCommand::Show) => Ok(config::show(&loaded)),
         Command::Config(ConfigCommand::Keys) => Ok(config::keys()),
         Command::Config(ConfigCommand::Docs) => Ok(config::docs()),
+    }
+}
+
+fn about_topics(context: &Context, command: TopicsCommand) -> Result<Answer, CliError> {
+    match command {
+        TopicsCommand::Apply(args) => topics::apply(context, &args),
+        TopicsCommand::List(args) => topics_show::list(context, &args),
+        TopicsCommand::Show(args) => topics_show::show(context, &args),
+        TopicsCommand::Create(args) => topics_change::create(context, &args),
+        TopicsCommand::Delete(args) => topics_change::delete(context, &args),
+    }
+}
+
+fn about_records(
+    context: &Context,
+    command: RecordsCommand,
+    as_json: bool,
+) -> Result<Answer, CliError> {
+    match command {
+        RecordsCommand::List(args) => records::list(context, &args, as_json),
+        RecordsCommand::Show(args) => records::show(context, &args, as_json),
+        RecordsCommand::Tail(args) => records::tail(context, &args, as_json),
+    }
+}
+
+fn about_groups(context: &Context, command: GroupsCommand) -> Result<Answer, CliError> {
+    match command {
+        GroupsCommand::List(args) => groups::list(context, &args),
+        GroupsCommand::Show(args) => groups::show(context, &args),
+        GroupsCommand::Reset(args) => groups_change::reset(context, &args),
+        GroupsCommand::Delete(args) => groups_change::delete(context, &args),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use comfy_table::{ContentArrangement, Table};
+use serde_json::Value;
 
 /// An empty table with these columns: no lines but what is needed, as wide as its content or the terminal.
 pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
@@ -107,6 +110,21 @@ pub(crate) fn shortened(text: &str, chars_max: usize) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// Base64 of RFC 4648, padded.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(bytes)
+}
+
+/// The bytes that a text in JSON stands for; `None` if it is no base64.
+pub(crate) fn unbase64(value: &Value) -> Option<Vec<u8>> {
+    BASE64_STANDARD.decode(value.as_str()?).ok()
+}
+
+/// Lower-case hex, two digits a byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a terminal must not be told by a stored text: control characters become `�`.

@@ -279,7 +279,7 @@ mod tests {
             generation: 0,
             key: None,
             payload: payload.map(<[u8]>::to_vec),
-            headers: Vec::new(),
+            headers: Default::default(),
             timestamp_ms: 0,
         }
     }

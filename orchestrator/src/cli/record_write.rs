@@ -27,7 +27,7 @@ pub(crate) fn brief(record: &IncomingRecord, reader: &mut Reader) -> String {
         let headers: Vec<String> = record
             .headers
             .iter()
-            .map(|(name, value)| format!("{name}={}", header(value.as_deref(), 100)))
+            .map(|(name, value)| format!("{name}={}", header(value, 100)))
             .collect();
         text.push_str(&format!(
             "\n  headers  {}",
@@ -76,8 +76,8 @@ pub(crate) fn whole(record: &IncomingRecord, reader: &mut Reader) -> String {
         time(record),
         key(record, reader, HEX_CHARS),
     );
-    for (name, value) in &record.headers {
-        let value = header(value.as_deref(), HEX_CHARS);
+    for (name, value) in record.headers.iter() {
+        let value = header(value, HEX_CHARS);
         text.push_str(&format!("header    {name} = {value}\n"));
     }
     let size = record.payload.as_ref().map_or(0, Vec::len);
@@ -115,7 +115,7 @@ pub(crate) fn json_of(record: &IncomingRecord, reader: &mut Reader) -> Value {
         "offset": record.offset,
         "timestamp_ms": record.timestamp_ms,
         "key": key_value,
-        "headers": record.headers.iter().map(|(name, value)| header_json(name, value.as_deref())).collect::<Vec<_>>(),
+        "headers": record.headers.iter().map(|(name, value)| header_json(name, value)).collect::<Vec<_>>(),
     });
     if let (None, Some(bytes)) = (&key_value, &record.key) {
         json["key_base64"] = base64(bytes).into();
@@ -161,7 +161,7 @@ pub(crate) fn contains(record: &IncomingRecord, reader: &mut Reader, text: &str)
         || record
             .headers
             .iter()
-            .any(|(name, value)| name.contains(text) || value.as_deref().is_some_and(is_in))
+            .any(|(name, value)| name.contains(text) || value.is_some_and(is_in))
     {
         return true;
     }

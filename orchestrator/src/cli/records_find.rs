@@ -145,7 +145,7 @@ mod tests {
             generation: 0,
             key: None,
             payload: None,
-            headers: Vec::new(),
+            headers: Default::default(),
             timestamp_ms,
         }
     }

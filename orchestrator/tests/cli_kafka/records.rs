@@ -64,7 +64,7 @@ fn every_kind_of_value_is_shown_as_what_it_is() {
         ..OutgoingRecord::new("mixed", "")
     });
     let mut records: Vec<OutgoingRecord> = records.collect();
-    records[1].headers = vec![("who".into(), b"ann".to_vec()), ("mark".into(), vec![0xff])];
+    records[1].headers = [("who", b"ann".as_slice()), ("mark", &[0xff])].into();
     records[2].key = Some(vec![0xff, 0xfe]);
     records[3].key = None;
     broker.send(records);

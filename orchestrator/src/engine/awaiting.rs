@@ -6,7 +6,7 @@ use std::sync::Arc;
 use backstitch_broker::IncomingRecord;
 use backstitch_saga::Definition;
 use backstitch_saga::core::mailbox;
-use backstitch_saga::definition::{Verb, Wait, walk};
+use backstitch_saga::definition::{SchemaFile, Verb, Wait, walk};
 use backstitch_saga::expression::{Expression, Root, Scope, Segment, key_text};
 use backstitch_schemas::{Event, WaitEvent};
 use serde_json::Value;
@@ -28,6 +28,7 @@ pub(super) struct Clause {
     wait: String,
     key: Expression,
     accept: Option<Expression>,
+    input: Option<SchemaFile>,
     early_ms: i64,
 }
 
@@ -61,10 +62,15 @@ impl Clauses {
             return;
         }
         let mut until_of: BTreeMap<String, i64> = BTreeMap::new();
+        let mut misfits: BTreeMap<String, String> = BTreeMap::new();
         for clause in &self.0 {
             match clause.mailbox(&event.value, now_ms) {
                 Ok(None) => {}
                 Ok(Some(mailbox)) => {
+                    if let Some(misfit) = clause.misfit(&event.value) {
+                        misfits.insert(mailbox, misfit);
+                        continue;
+                    }
                     let until = since(record, now_ms).saturating_add(clause.early_ms);
                     let known = until_of.entry(mailbox).or_insert(until);
                     *known = until.max(*known);
@@ -72,6 +78,9 @@ impl Clauses {
                 Err(trouble) => found.troubles.push(trouble),
             }
         }
+        // Where versions differ, it is enough that one of them takes it.
+        misfits.retain(|mailbox, _| !until_of.contains_key(mailbox));
+        found.misfits.extend(misfits.into_values());
         for (saga, until_ms) in until_of {
             found.events.push(WaitEvent {
                 saga,
@@ -101,8 +110,19 @@ impl Clause {
             wait: id.to_owned(),
             key: wait.key.clone(),
             accept: wait.accept.clone(),
+            input: wait.input.clone(),
             early_ms: i64::try_from(wait.early_ms).unwrap_or(i64::MAX),
         }
+    }
+
+    /// Why a record that is for this wait breaks the schema that it declares, if it does.
+    fn misfit(&self, message: &Value) -> Option<String> {
+        let input = self.input.as_ref()?;
+        let misfit = input.schema.as_ref()?.misfit(message)?;
+        Some(format!(
+            "the record for `{}` of `{}` does not fit `{}`: {misfit}",
+            self.wait, self.definition, input.path
+        ))
     }
 
     /// The mailbox that a record is for, if it is for this wait at all; why nobody can tell.

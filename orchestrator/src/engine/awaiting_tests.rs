@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use backstitch_broker::IncomingRecord;
@@ -191,4 +192,58 @@ fn a_backlog_is_kept_from_its_own_time_on() {
         event.until_ms.unwrap() > NOW,
         "it came late, as after an outage"
     );
+}
+
+const ARRIVED: &str = r#"{ "type": "record", "name": "Arrived", "fields": [
+    { "name": "type", "type": "string" }, { "name": "order", "type": "long" }, { "name": "at", "type": "string" }] }"#;
+
+/// As `deliver`, and the record has a schema.
+fn agreed(extra: &str, avro: &str) -> Arc<Definition> {
+    let plain = deliver(&format!("    input: arrived.avsc\n{extra}"));
+    let files = BTreeMap::from([("arrived.avsc".to_owned(), avro.to_owned())]);
+    Arc::new(Definition::from_yaml_with("deliver.yaml", &plain.source, &files).unwrap())
+}
+
+#[test]
+fn a_record_that_breaks_the_schema_of_its_wait_goes_to_the_dead_letters() {
+    let definition = agreed("", ARRIVED);
+    let matcher = matcher(&definition, &[&definition]);
+    let good = r#"{ "type": "Arrived", "order": 4711, "at": "noon" }"#;
+    let good = found(&matcher, &record("shipments", good));
+    assert_eq!(mailboxes(&good), ["~deliver.arrived/4711"]);
+    assert!(good.misfits.is_empty());
+    let bad = found(
+        &matcher,
+        &record("shipments", r#"{ "type": "Arrived", "order": 4711 }"#),
+    );
+    assert_eq!(mailboxes(&bad), Vec::<&str>::new());
+    assert_eq!(
+        bad.misfits,
+        [
+            "the record for `arrived` of `deliver` does not fit `arrived.avsc`: `.at` is missing: `Arrived` has it, a text, without a default"
+        ]
+    );
+}
+
+#[test]
+fn a_record_that_is_for_nobody_breaks_no_schema() {
+    let definition = agreed("    accept: message.type == \"Arrived\"\n", ARRIVED);
+    let matcher = matcher(&definition, &[&definition]);
+    for other in [
+        r#"{ "type": "Lost", "order": 4711 }"#,
+        r#"{ "order": 4711 }"#,
+        r#"{ "type": "Arrived" }"#,
+    ] {
+        let found = found(&matcher, &record("shipments", other));
+        assert_eq!(found, Found::default(), "{other}");
+    }
+}
+
+#[test]
+fn a_record_that_one_version_takes_is_no_dead_letter() {
+    let (strict, lax) = (agreed("", ARRIVED), deliver(""));
+    let matcher = matcher(&strict, &[&strict, &lax]);
+    let found = found(&matcher, &record("shipments", r#"{ "order": 4711 }"#));
+    assert_eq!(mailboxes(&found), ["~deliver.arrived/4711"]);
+    assert!(found.misfits.is_empty());
 }

@@ -214,12 +214,17 @@ impl Reader {
                     starts,
                     events,
                     troubles,
+                    misfits,
                     traceparent,
                 } = found;
-                if starts.is_empty() && events.is_empty() {
+                if starts.is_empty() && events.is_empty() && misfits.is_empty() {
                     counters.unmatched.fetch_add(1, Ordering::Relaxed);
                 }
                 self.tell_of(record, &troubles, now);
+                if !misfits.is_empty() {
+                    let reason = DeadLetterReason::CannotApply;
+                    self.bury(record, reason, misfits.join("; "), now, out)?;
+                }
                 let trace = traceparent.as_deref();
                 let starts = starts.into_iter().map(|start| {
                     let record = self.start_record(start, trace);

@@ -55,6 +55,9 @@ pub struct Found {
     /// Waits that it might be for, but that cannot be evaluated on it: for the log. A topic may carry
     /// much that is not meant for them, so these are no dead letters.
     pub troubles: Vec<String>,
+    /// Waits that it is for, and whose schema it breaks, in words: it goes to the dead letters, beside
+    /// whatever else comes of it.
+    pub misfits: Vec<String>,
     /// W3C `traceparent` of the record.
     pub traceparent: Option<String>,
 }

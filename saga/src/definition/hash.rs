@@ -257,18 +257,24 @@ fn wait(
         key,
         matches,
         accept,
+        input,
         early_ms,
         within_ms,
     }: &Wait,
 ) -> Value {
-    json!({
+    let mut wait = json!({
         "topic": topic,
         "key": key.source(),
         "matches": logic(matches.as_ref()),
         "accept": logic(accept.as_ref()),
         "early_ms": early_ms,
         "within_ms": within_ms,
-    })
+    });
+    // It came later: a wait without it keeps the name that it had, and sagas are pinned by that.
+    if let Some(input) = input {
+        wait["input"] = schema(input);
+    }
+    wait
 }
 
 fn activity(

@@ -225,6 +225,9 @@ pub struct Wait {
     pub matches: Option<Expression>,
     /// Only records for which this holds; sees `message` and `now` alone.
     pub accept: Option<Expression>,
+    /// The schema of such a record. One that is accepted and does not fit it is no event for anyone:
+    /// it goes to the dead letters.
+    pub input: Option<SchemaFile>,
     /// How long a record that comes before anyone waits for it is kept. Default 1 h.
     pub early_ms: u64,
     /// How long to wait; for ever when absent. The step ends *unanswered* then.

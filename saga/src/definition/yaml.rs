@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::blocks::walk;
 use super::check::check;
 use super::diagnostic::{Diagnostic, sorted};
 use super::files::Files;
 use super::hash::hash;
-use super::model::Definition;
+use super::model::{Definition, SchemaFile, Verb};
 use super::node::{Node, YamlError};
 use super::place::{Places, Span};
 use super::read::read;
@@ -99,13 +100,26 @@ impl Definition {
         }
     }
 
-    /// The texts of its schemas, by path.
-    fn schema_texts(&self) -> BTreeMap<String, String> {
-        self.activities
-            .values()
+    /// The schemas that it names, wherever: of its start event, of contracts, of waits.
+    pub(super) fn schema_files(&self) -> Vec<&SchemaFile> {
+        let contracts = self.activities.values();
+        let mut files: Vec<&SchemaFile> = contracts
             .flat_map(|contract| [&contract.input, &contract.output])
             .chain([&self.input])
             .flatten()
+            .collect();
+        walk(&self.steps, &mut |step| {
+            if let Verb::Wait(wait) = &step.verb {
+                files.extend(&wait.input);
+            }
+        });
+        files
+    }
+
+    /// The texts of its schemas, by path.
+    fn schema_texts(&self) -> BTreeMap<String, String> {
+        self.schema_files()
+            .into_iter()
             .filter_map(|file| {
                 let schema = file.schema.as_ref()?;
                 // The text as it was written, if it is at hand.

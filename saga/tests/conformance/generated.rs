@@ -255,6 +255,7 @@ impl Author<'_> {
                 })),
             },
             accept: self.chance.is_one_in(3).then(|| logic("message.good")),
+            input: None,
             early_ms: 2_000,
             within_ms: (!self.chance.is_one_in(4)).then_some(3_000),
         })

@@ -120,6 +120,7 @@ const MARKS: &[&str] = &[
     "wait",
     "wait accept",
     "wait early",
+    "wait input",
     "wait match",
     "wait within",
     "when",
@@ -278,6 +279,7 @@ fn of_wait(
         key: _,
         matches,
         accept,
+        input,
         early_ms,
         within_ms,
     }: &Wait,
@@ -286,6 +288,7 @@ fn of_wait(
     mark("wait", true, seen);
     mark("wait match", matches.is_some(), seen);
     mark("wait accept", accept.is_some(), seen);
+    mark("wait input", input.is_some(), seen);
     mark("wait early", *early_ms != 3_600_000, seen);
     mark("wait within", within_ms.is_some(), seen);
 }

@@ -18,6 +18,8 @@ const DRAWN: usize = 2_000;
 /// SplitMix64.
 struct Draw {
     state: u64,
+    /// The schemas of the definition that is drawn, by path.
+    files: BTreeMap<String, String>,
     /// For ids: each is another.
     named: usize,
 }
@@ -281,6 +283,7 @@ impl Draw {
                 key: self.logic(),
                 matches: self.maybe(Self::logic),
                 accept: self.maybe(Self::logic),
+                input: self.maybe(Self::schema),
                 early_ms: self.ms(),
                 within_ms: self.maybe(Self::ms),
             }),
@@ -375,10 +378,10 @@ impl Draw {
         self.some(3, |draw| draw.step(depth))
     }
 
-    fn schema(&mut self, files: &mut BTreeMap<String, String>) -> SchemaFile {
-        let path = format!("{}.avsc", self.word());
+    fn schema(&mut self) -> SchemaFile {
+        let path = format!("{}/{}.avsc", self.word(), self.files.len());
         let text = self.of(&["\"string\"", "{ \"type\": \"array\", \"items\": \"long\" }"]);
-        files.insert(path.clone(), text.to_owned());
+        self.files.insert(path.clone(), text.to_owned());
         SchemaFile {
             path,
             schema: Some(Arc::new(Schema::parse(text).unwrap())),
@@ -386,12 +389,12 @@ impl Draw {
     }
 
     fn definition(&mut self) -> Definition {
-        let mut files = BTreeMap::new();
+        self.files.clear();
         let named = self.below(3) == 0;
         let activities = self.some(2, |draw| {
             let contract = Contract {
-                input: draw.maybe(|draw| draw.schema(&mut files)),
-                output: draw.maybe(|draw| draw.schema(&mut files)),
+                input: draw.maybe(Self::schema),
+                output: draw.maybe(Self::schema),
                 errors: draw.codes(),
             };
             (draw.word(), contract)
@@ -404,7 +407,7 @@ impl Draw {
                 when: draw.maybe(Self::logic),
                 key: draw.logic(),
             }),
-            input: named.then(|| self.schema(&mut files)),
+            input: named.then(|| self.schema()),
             activities: activities.into_iter().collect(),
             tags: tags.into_iter().collect(),
             deadline_ms: self.maybe(Self::ms),
@@ -413,8 +416,13 @@ impl Draw {
             ..Definition::default()
         };
         definition.steps.extend(self.steps(4));
-        definition.files = files;
         definition.source = definition.to_yaml();
+        // Not all that is drawn stays.
+        definition.files = std::mem::take(&mut self.files);
+        let source = &definition.source;
+        definition
+            .files
+            .retain(|path, _| source.contains(path.as_str()));
         definition
     }
 }
@@ -426,6 +434,7 @@ fn reading_what_is_written_gives_the_same_structure() {
     println!("SEED={seed}");
     let mut draw = Draw {
         state: seed,
+        files: BTreeMap::new(),
         named: 0,
     };
     let mut hashes = BTreeSet::new();

@@ -21,11 +21,15 @@ pub(crate) const ORDER_AVSC: &str =
 pub(crate) const STOCK_AVSC: &str =
     r#"{ "type": "record", "name": "Stock", "fields": [{ "name": "order", "type": "string" }] }"#;
 
+/// As a schema is written down again.
+const PAYMENT_AVSC: &str = r#"{"fields":[{"name":"payment_id","type":"string"},{"name":"state","type":"string"}],"name":"Payment","type":"record"}"#;
+
 /// The files that the examples name.
 pub(crate) fn files() -> BTreeMap<String, String> {
     BTreeMap::from([
         ("order.avsc".to_owned(), ORDER_AVSC.to_owned()),
         ("schemas/stock.avsc".to_owned(), STOCK_AVSC.to_owned()),
+        ("schemas/payment.avsc".to_owned(), PAYMENT_AVSC.to_owned()),
     ])
 }
 
@@ -331,6 +335,7 @@ steps:
     key: message.payment_id
     match: steps.charge.payment_id
     accept: message.state == 'settled'
+    input: schemas/payment.avsc
     early: 10m
     within: 2d
     on_timeout:
@@ -346,6 +351,7 @@ steps:
                         .key("message.payment_id")
                         .matching("steps.charge.payment_id")
                         .accept("message.state == 'settled'")
+                        .input("schemas/payment.avsc", PAYMENT_AVSC)
                         .early(seconds(600))
                         .within(seconds(2 * 86_400))
                         .on_timeout(take([act("remind").undo_nothing()])),

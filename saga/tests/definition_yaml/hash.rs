@@ -164,6 +164,7 @@ fn the_hash_is_of_all_verbs_and_all_that_is_in_them() {
         ("event.m", "event.n"),
         ("    accept: message.a\n", ""),
         ("message.a", "message.b"),
+        ("early: 7s", "input: x.avsc\n    early: 7s"),
         ("early: 7s", "early: 70s"),
         ("within: 8s", "within: 80s"),
         ("on_timeout: ignore", "on_timeout: park"),

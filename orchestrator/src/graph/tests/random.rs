@@ -133,6 +133,7 @@ impl Chance {
                 key: self.expression(),
                 matches: self.maybe_expression(),
                 accept: self.maybe_expression(),
+                input: None,
                 early_ms: 0,
                 within_ms: self.one_in(2).then_some(60_000),
             }),

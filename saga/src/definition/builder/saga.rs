@@ -148,8 +148,9 @@ impl SagaDraft {
     pub fn build_with_warnings(self) -> Result<(Definition, Vec<Diagnostic>), Vec<Diagnostic>> {
         let Self {
             mut definition,
-            faults,
+            mut faults,
         } = self;
+        one_schema_a_path(&definition, &mut faults);
         let told = faults.told();
         if !told.is_empty() {
             return Err(told);
@@ -242,6 +243,17 @@ impl ContractDraft {
     }
 }
 
+/// The schemas of waits come with their steps, and their paths are known only here.
+fn one_schema_a_path(definition: &Definition, faults: &mut Faults) {
+    let mut known: BTreeMap<&str, &SchemaFile> = BTreeMap::new();
+    for file in definition.schema_files() {
+        let first = *known.entry(&file.path).or_insert(file);
+        if first.schema.is_some() && file.schema.is_some() && first.schema != file.schema {
+            faults.push("BS0112", &file.path, "two schemas have the same path");
+        }
+    }
+}
+
 /// A schema, of which the text goes to the files.
 fn schema(
     at: &str,
@@ -250,16 +262,23 @@ fn schema(
     files: &mut BTreeMap<String, String>,
     faults: &mut Faults,
 ) -> SchemaFile {
-    let schema = match Schema::parse(&avro) {
+    let file = schema_file(at, path, &avro, faults);
+    if files.get(&file.path).is_some_and(|known| *known != avro) {
+        let path = &file.path;
+        faults.push("BS0112", at, format!("two schemas have the path `{path}`"));
+    }
+    files.insert(file.path.clone(), avro);
+    file
+}
+
+/// A schema, by its text.
+pub(super) fn schema_file(at: &str, path: String, avro: &str, faults: &mut Faults) -> SchemaFile {
+    let schema = match Schema::parse(avro) {
         Ok(schema) => Some(Arc::new(schema)),
         Err(error) => {
             faults.push("BS0112", at, format!("`{path}` is no schema: {error}"));
             None
         }
     };
-    if files.get(&path).is_some_and(|known| *known != avro) {
-        faults.push("BS0112", at, format!("two schemas have the path `{path}`"));
-    }
-    files.insert(path.clone(), avro);
     SchemaFile { path, schema }
 }

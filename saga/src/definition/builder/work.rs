@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::faults::Faults;
 use super::limits::Limits;
+use super::saga::schema_file;
 use super::step::StepOf;
 use crate::definition::model::{Approve, Do, EARLY_MS_DEFAULT, OtherUndo, Run, Sleep, Undo, Wait};
 use crate::expression::Template;
@@ -166,6 +167,7 @@ impl WaitOn {
             key: faults.logic("key", key.as_ref()),
             matches: None,
             accept: None,
+            input: None,
             early_ms: EARLY_MS_DEFAULT,
             within_ms: None,
         };
@@ -184,6 +186,14 @@ impl StepOf<Wait> {
     /// Only records for which this expression holds. It sees `message` and `now`.
     pub fn accept(mut self, condition: impl AsRef<str>) -> Self {
         self.verb.accept = Some(self.faults.logic("accept", condition.as_ref()));
+        self
+    }
+
+    /// The Avro schema of such a record: its text, and the path that the YAML has for it. A record
+    /// that is accepted and does not fit becomes a dead letter.
+    pub fn input(mut self, path: impl Into<String>, avro: impl AsRef<str>) -> Self {
+        let file = schema_file("input", path.into(), avro.as_ref(), &mut self.faults);
+        self.verb.input = Some(file);
         self
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::index::Index;
 use crate::contract::{Change, Schema};
 use crate::definition::diagnostic::Diagnostic;
-use crate::definition::model::{Definition, SchemaFile, Undo, Verb};
+use crate::definition::model::{Definition, SchemaFile, Undo, Verb, Wait};
 use crate::definition::place::{Places, Span};
 use crate::definition::walk;
 
@@ -34,20 +35,26 @@ pub(super) fn compare(
             newer.hash
         )];
     }
-    if let Some((new, old)) = both(newer.input.as_ref(), older.input.as_ref()) {
-        let span = places.span("input");
-        for difference in new.compatible_with(old) {
-            let message = format!("the start event has changed: {difference}");
-            found.push(match difference.change {
-                Change::Backward => places
-                    .error("BS0310", span, message)
-                    .with_note("events of the older schema may still come")
-                    .with_help("give new fields a default, and leave fields in place"),
-                Change::Forward => places
-                    .warning("BS0310", span, message)
-                    .with_note("while an orchestrator still has the older version only, it cannot read the new events")
-                    .with_help("publish such events once the new version is everywhere"),
-            });
+    if let Some(pair) = both(newer.input.as_ref(), older.input.as_ref()) {
+        events_changed("the start event", pair, "input", places, found);
+    }
+    for known in &Index::of(&newer.steps).steps {
+        let Verb::Wait(wait) = &known.step.verb else {
+            continue;
+        };
+        let before = wait_of(older, &known.step.id);
+        if let Some(pair) = both(
+            wait.input.as_ref(),
+            before.and_then(|was| was.input.as_ref()),
+        ) {
+            let what = format!("what `{}` waits for", known.step.id);
+            events_changed(
+                &what,
+                pair,
+                &format!("{}.input", known.place),
+                places,
+                found,
+            );
         }
     }
     let mut changed = BTreeSet::new();
@@ -104,6 +111,43 @@ pub(super) fn compare(
         }
     }
     told(newer, older, &changed)
+}
+
+/// What comes from outside has another schema than before.
+fn events_changed(
+    what: &str,
+    (new, old): (&Schema, &Schema),
+    place: &str,
+    places: &Places,
+    found: &mut Vec<Diagnostic>,
+) {
+    let span = places.span(place);
+    for difference in new.compatible_with(old) {
+        let message = format!("{what} has changed: {difference}");
+        found.push(match difference.change {
+            Change::Backward => places
+                .error("BS0310", span, message)
+                .with_note("events of the older schema may still come")
+                .with_help("give new fields a default, and leave fields in place"),
+            Change::Forward => places
+                .warning("BS0310", span, message)
+                .with_note("while an orchestrator still has the older version only, it cannot read the new events")
+                .with_help("publish such events once the new version is everywhere"),
+        });
+    }
+}
+
+/// The wait of this id.
+fn wait_of<'d>(definition: &'d Definition, id: &str) -> Option<&'d Wait> {
+    let mut found = None;
+    walk(&definition.steps, &mut |step| {
+        if let Verb::Wait(wait) = &step.verb
+            && step.id == id
+        {
+            found = Some(wait);
+        }
+    });
+    found
 }
 
 fn both<'s>(

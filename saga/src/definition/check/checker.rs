@@ -37,6 +37,27 @@ pub(super) fn check_in(
     checker.paths();
 }
 
+/// The type of what the sagas of a definition answer; nothing is known of one with an error.
+pub(super) fn output_type(definition: &Definition, family: &Family<'_>) -> Type {
+    let places = Places::default();
+    let mut found = Vec::new();
+    let mut checker = Checker::new(definition, &places, Some(family), &mut found);
+    if !checker.depths() {
+        return Type::Any;
+    }
+    checker.index = Index::of(&definition.steps);
+    checker.paths();
+    let outputs = std::mem::take(&mut checker.outputs);
+    if found.iter().any(Diagnostic::is_error) {
+        return Type::Any;
+    }
+    match outputs.is_empty() {
+        // It never completes.
+        true => Type::Any,
+        false => Type::one_of(outputs),
+    }
+}
+
 pub(super) struct Checker<'c> {
     pub(super) definition: &'c Definition,
     pub(super) places: &'c Places,
@@ -46,6 +67,8 @@ pub(super) struct Checker<'c> {
     pub(super) vars: BTreeMap<String, Type>,
     /// What the `collect` of each `each` gives, by id.
     pub(super) collected: BTreeMap<&'c str, Type>,
+    /// What its sagas answer: of each place at which they complete.
+    pub(super) outputs: Vec<Type>,
     /// The type of `event`.
     pub(super) event: Type,
     /// The definitions that are checked together with it.
@@ -70,6 +93,7 @@ impl<'c> Checker<'c> {
             index: Index::default(),
             vars: BTreeMap::new(),
             collected: BTreeMap::new(),
+            outputs: Vec::new(),
             event: schema.map_or(Type::Any, Type::of_schema),
             family,
         }

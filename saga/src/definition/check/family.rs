@@ -1,14 +1,16 @@
 //! Definitions that run each other.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::checker::Checker;
+use super::checker::{Checker, output_type};
 use super::flow::Around;
 use super::state::{Pivot, State};
 use crate::definition::blocks::Slot;
 use crate::definition::model::{Definition, Run, Step, Verb};
 use crate::definition::walk;
 use crate::definition::words::nearest;
+use crate::expression::Type;
 
 /// The definitions that are checked together, by name.
 #[derive(Debug, Default)]
@@ -16,6 +18,26 @@ pub(super) struct Family<'d> {
     pub(super) known: BTreeMap<&'d str, &'d Definition>,
     /// Names of files that could not be read whole: nothing is said of them.
     pub(super) unread: BTreeSet<&'d str>,
+    /// What the sagas of each answer, as far as it was asked for.
+    outputs: RefCell<BTreeMap<String, Type>>,
+}
+
+impl Family<'_> {
+    /// The type of what the sagas of a definition answer.
+    pub(super) fn output_of(&self, name: &str) -> Type {
+        if let Some(known) = self.outputs.borrow().get(name) {
+            return known.clone();
+        }
+        let Some(definition) = self.known.get(name) else {
+            return Type::Any;
+        };
+        // Of sagas that run each other in a circle nothing is known here.
+        let put = |of: Type| self.outputs.borrow_mut().insert(name.to_owned(), of);
+        put(Type::Any);
+        let of = output_type(definition, self);
+        put(of.clone());
+        of
+    }
 }
 
 impl<'c> Checker<'c> {

@@ -47,6 +47,17 @@ impl<'c> Checker<'c> {
             let at_end = At::outside(&end, Sight::Step);
             self.template(output, "output", &at_end);
         }
+        if end.ended.is_none() {
+            let at_end = At::outside(&end, Sight::Step);
+            let output = definition.output.as_ref();
+            self.completes(output, &at_end);
+        }
+    }
+
+    /// A place at which sagas complete, and what they answer there.
+    fn completes(&mut self, output: Option<&Template>, at: &At<'_, 'c>) {
+        let of = output.map_or(Type::Null, |output| self.type_of_template(output, at));
+        self.outputs.push(of.as_result());
     }
 
     pub(super) fn sequence(
@@ -304,6 +315,7 @@ impl<'c> Checker<'c> {
             let at = self.at(place, state, around);
             self.template(output, &format!("{place}.end"), &at);
         }
+        self.completes(output, &self.at(place, state, around));
         let Some(known) = self.index.known(place) else {
             return;
         };

@@ -8,7 +8,7 @@ use super::sight::{At, Sight};
 use super::state::{Seen, State};
 use super::ways::has_output;
 use crate::definition::diagnostic::Diagnostic;
-use crate::definition::model::{Do, Sleep, Step, Verb};
+use crate::definition::model::{Do, Sleep, Step, Verb, Wait};
 use crate::definition::place::Span;
 use crate::expression::{Expression, Rule, StepTypes, Template, Type, TypeProblem, TypeScope};
 
@@ -47,6 +47,12 @@ impl StepTypes for Outputs<'_, '_> {
     }
 }
 
+/// The type of the records that a wait takes.
+fn record_of(wait: &Wait) -> Type {
+    let schema = wait.input.as_ref().and_then(|file| file.schema.as_ref());
+    schema.map_or(Type::Any, Type::of_schema)
+}
+
 /// A step that may have no output is told of by its own rule: a type that may be null would say the
 /// same again.
 fn maybe(of: Type) -> Type {
@@ -81,9 +87,11 @@ impl<'c> Checker<'c> {
                 .get(step.id.as_str())
                 .cloned()
                 .unwrap_or(Type::Any),
-            Verb::Wait(_)
-            | Verb::Run(_)
-            | Verb::Parallel(_)
+            Verb::Wait(wait) => record_of(wait),
+            Verb::Run(run) => self
+                .family
+                .map_or(Type::Any, |family| family.output_of(&run.saga)),
+            Verb::Parallel(_)
             | Verb::Choose(_)
             | Verb::Repeat(_)
             | Verb::Sleep(_)
@@ -108,11 +116,15 @@ impl<'c> Checker<'c> {
             state: at.state,
             position: at.position,
         };
-        let result = match (at.sight, at.position) {
-            (Sight::Undo, Some(position)) => match &self.index.steps[position].step.verb {
-                Verb::Do(work) => maybe(self.answer_of(work)),
-                _ => Type::Any,
-            },
+        let step = at
+            .position
+            .map(|position| &self.index.steps[position].step.verb);
+        let message = match (at.sight, step) {
+            (Sight::Message, Some(Verb::Wait(wait))) => record_of(wait),
+            _ => Type::Any,
+        };
+        let result = match (at.sight, step) {
+            (Sight::Undo, Some(Verb::Do(work))) => maybe(self.answer_of(work)),
             _ => Type::Any,
         };
         let failure = Type::Object(Arc::new(
@@ -124,7 +136,7 @@ impl<'c> Checker<'c> {
             event: &self.event,
             result: &result,
             failure: &failure,
-            message: &Type::Any,
+            message: &message,
             vars: &self.vars,
             locals: at.locals,
             steps: &outputs,

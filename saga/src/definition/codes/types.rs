@@ -6,9 +6,9 @@ pub(super) const TYPES: [Code; 11] = [
     Code {
         code: "BS0301",
         title: "a field is not in the schema",
-        text: "The schema of the start event (`input`) or of an activity's answer (`output` in its contract) has no \
-               such field, so that reading it parks each saga that comes to it. Fields that may be missing are read \
-               with `.?`.",
+        text: "The schema of the start event or of a wait's record (`input`), or of an activity's answer (`output` \
+               in its contract), has no such field; or a child saga that is checked with it does not answer it. \
+               Reading it parks each saga that comes to it. Fields that may be missing are read with `.?`.",
         wrong: r#"saga: pay
 input: order.avsc
 steps:

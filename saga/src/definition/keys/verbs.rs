@@ -70,6 +70,11 @@ pub(in crate::definition) const VERBS: &[VerbKeys] = &[
                 "Only records for which this holds. It sees `message` and `now`.",
             ),
             may(
+                "input",
+                Holds::Path,
+                "The Avro schema of such a record: a path, relative to this file. A record that is accepted and does not fit becomes a dead letter.",
+            ),
+            may(
                 "early",
                 Holds::Duration,
                 "How long a record is kept that comes before anyone waits for it. Default 1h.",

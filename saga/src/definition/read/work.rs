@@ -82,6 +82,9 @@ impl Reader<'_> {
         let key = self.required_logic(fields, place, "key");
         let matches = self.optional_logic(fields, place, "match");
         let accept = self.optional_logic(fields, place, "accept");
+        let input = fields
+            .get("input")
+            .and_then(|node| self.schema(node, &format!("{place}.input"), ""));
         let early_ms = self
             .optional_duration(fields, place, "early")
             .unwrap_or(EARLY_MS_DEFAULT);
@@ -91,6 +94,7 @@ impl Reader<'_> {
             key: key?,
             matches,
             accept,
+            input,
             early_ms,
             within_ms,
         })

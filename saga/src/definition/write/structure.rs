@@ -311,6 +311,7 @@ fn wait(
         key,
         matches,
         accept,
+        input,
         early_ms,
         within_ms,
     }: &Wait,
@@ -320,6 +321,7 @@ fn wait(
     more.put("key", logic(key));
     more.may("match", matches.as_ref().map(logic));
     more.may("accept", accept.as_ref().map(logic));
+    more.may("input", input.as_ref().map(schema));
     if *early_ms != EARLY_MS_DEFAULT {
         more.put("early", duration(*early_ms));
     }

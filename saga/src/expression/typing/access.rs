@@ -78,6 +78,24 @@ fn read(of: &Type, name: &str) -> Read {
     }
 }
 
+fn no_parts_help(of: &Type, holder: &str, name: &str) -> Option<String> {
+    let mut types = of.alternatives().iter();
+    if types.any(|of| matches!(of, Type::List(_))) {
+        return Some(format!(
+            "name an element, `{holder}[0].{name}`, or all of them, `{holder}.map(one, one.{name})`"
+        ));
+    }
+    match of {
+        Type::Text | Type::Symbol(_) if ["length", "len", "size"].contains(&name) => {
+            Some(format!("the length of a text is `size({holder})`"))
+        }
+        Type::Null if holder.starts_with("steps.") => Some(
+            "it never has an output; a saga that is run answers what its definition says under `output`".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
 /// Whether a value of this type has a field for sure.
 fn is_there(of: &Type, name: &str) -> bool {
     let mut types = of.alternatives().iter();
@@ -160,17 +178,7 @@ impl Typer<'_> {
                 }
                 None => {
                     let message = format!("`{holder}` is {of} and has no field `{name}`");
-                    let help = match of {
-                        Type::List(_) => Some(format!(
-                            "name an element, `{holder}[0].{name}`, or all of them, `{holder}.map(one, one.{name})`"
-                        )),
-                        Type::Text | Type::Symbol(_)
-                            if ["length", "len", "size"].contains(&name) =>
-                        {
-                            Some(format!("the length of a text is `size({holder})`"))
-                        }
-                        _ => None,
-                    };
+                    let help = no_parts_help(of, &holder, name);
                     self.problem_at(Rule::NoParts, start, end, message, help);
                 }
             }

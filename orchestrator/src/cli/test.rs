@@ -43,7 +43,9 @@ pub(crate) fn test(args: &TestArgs) -> Result<Answer, CliError> {
         })?;
         all.extend(read.into_iter().map(|test| (name.clone(), test)));
     }
-    let event = event_of(args)?.or_else(|| all.iter().find_map(|(_, test)| test.event.clone()));
+    // The walk is one of sagas that begin.
+    let mut begin = all.iter().filter(|(_, test)| test.begins());
+    let event = event_of(args)?.or_else(|| begin.find_map(|(_, test)| test.event.clone()));
     let rehearsal = Rehearsal::new(cast, event.as_ref());
     if let Some(case) = &args.case {
         return replay(&rehearsal, case);

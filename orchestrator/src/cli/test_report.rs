@@ -70,7 +70,8 @@ fn ends(end: &End) -> String {
             is_parked: true,
         } => format!("waiting for {at} (parked)"),
         End::Waiting { at, .. } => format!("waiting at {at}"),
-        End::Completed | End::Compensated | End::Terminated | End::Nothing => end.name().to_owned(),
+        End::Nothing => "not begun".to_owned(),
+        End::Completed | End::Compensated | End::Terminated => end.name().to_owned(),
     }
 }
 

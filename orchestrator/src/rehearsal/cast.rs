@@ -6,9 +6,10 @@ use std::sync::Arc;
 use backstitch_saga::Definition;
 use backstitch_saga::core::mailbox;
 use backstitch_saga::definition::{Step, Undo, Verb, walk};
+use backstitch_schemas::EventSchemas;
 
 use super::values::Values;
-use crate::engine::Book;
+use crate::engine::{Book, Matcher};
 
 /// The definitions of a rehearsal.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Cast {
     /// All of them, by name.
     pub(super) by_name: BTreeMap<String, Arc<Definition>>,
     pub(super) book: Book,
+    /// Intake, as it is for these: the first one is started by records, and all wait for them.
+    pub(super) matcher: Matcher,
     /// After so many attempts under one key the workers give in.
     pub(super) patience: u32,
 }
@@ -40,10 +43,14 @@ impl Cast {
             by_name.insert(definition.name.clone(), Arc::new(definition));
         }
         book.add(mailbox::definition());
+        let main = Arc::new(main);
+        let all = by_name.values().cloned().collect();
+        let matcher = Matcher::new(vec![Arc::clone(&main)], all, EventSchemas::new());
         Self {
-            main: Arc::new(main),
+            main,
             by_name,
             book,
+            matcher,
             patience: patience + 5,
         }
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::notation::{Node, Wrong, Yaml};
 use super::rehearse::Rehearsal;
-use super::run::{Run, Then};
+use super::run::{End, Run, Then};
 use super::script::step_of;
 use super::test_file::{Named, Reader, Test};
 use super::words::duration_ms;
@@ -24,13 +24,17 @@ const KEYS: [&str; 8] = [
 ];
 
 /// How a saga can stand at the end of a test.
-const STATUSES: [&str; 5] = [
+const STATUSES: [&str; 6] = [
     "completed",
     "compensated",
     "parked",
     "terminated",
     "waiting",
+    NOT_BEGUN,
 ];
+
+/// The event starts nothing.
+const NOT_BEGUN: &str = "not_begun";
 
 /// How a test ends. What is not said is not looked at.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -138,19 +142,24 @@ impl Rehearsal {
             resumes: false,
             tells: true,
         };
-        match self.play_script(&usual.data, &event, &test.script, then) {
-            Ok(run) => {
-                tested.unmet = test.expect.unmet(&run);
-                tested.violation.clone_from(&run.violation);
-                tested.run = Some(run);
-            }
-            Err(why) => tested.violation = Some(why),
+        let run = self.play_script(usual, &event, &test.script, then);
+        tested.violation.clone_from(&run.violation);
+        if run.end == End::Nothing && test.begins() {
+            // All else that was expected follows from this.
+            tested.violation = tested.violation.or_else(|| run.reason.clone());
+            return tested;
         }
+        tested.unmet = test.expect.unmet(&run);
+        tested.run = Some(run);
         tested
     }
 }
 
 impl Expect {
+    pub(super) fn begins(&self) -> bool {
+        self.status.as_deref() != Some(NOT_BEGUN)
+    }
+
     /// What of it did not come so.
     pub(super) fn unmet(&self, run: &Run) -> Vec<Unmet> {
         let mut unmet = Vec::new();

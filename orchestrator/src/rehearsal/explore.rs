@@ -225,8 +225,11 @@ impl Rehearsal {
                 undone: run.undone,
                 took_ms: run.took_ms,
                 gave_in: run.gave_in,
+                // What should start something and starts nothing is as bad as a broken rule.
+                violation: run
+                    .violation
+                    .or_else(|| self.starts_nothing(case.path, &run.end, run.reason)),
                 stays: matches!(run.resumed, Some(End::Parked { .. } | End::Waiting { .. })),
-                violation: run.violation,
                 seen: run.seen,
                 notes: run.notes,
             },
@@ -308,13 +311,17 @@ fn next_faults(case: &Case, run: &Run) -> Vec<(String, &'static [Fault])> {
         // A wait without end cannot be too late.
         let is_limited = match one.kind {
             AskedKind::Wait | AskedKind::Approve => one.due_ms.is_some(),
-            AskedKind::Do
+            AskedKind::Start
+            | AskedKind::Do
             | AskedKind::Undo
             | AskedKind::Sleep
             | AskedKind::Run
             | AskedKind::Commit => true,
         };
         faults.push((one.mark.clone(), Fault::of(one.kind, is_limited)));
+        if one.deadline_ms.is_some() {
+            faults.push((one.mark.clone(), &[Fault::Deadline]));
+        }
     }
     if has_crashed {
         return faults;

@@ -13,6 +13,7 @@
 //! | `reading.rs`, `solve.rs`, `sample.rs` | what expressions read; finding values; values that fit a schema |
 //! | `run.rs`, `coverage.rs` | one run and what came of it; what was seen at work |
 //! | `world.rs`, `outside.rs` | the world of a run, and what happens outside |
+//! | `intake.rs` | records of source topics, and the real intake that reads them |
 //! | `workers.rs`, `post.rs` | workers with a book of what really happened; records |
 //! | `witness.rs`, `judge.rs` | what is checked on the way, and at the end |
 
@@ -20,6 +21,7 @@ mod cast;
 mod coverage;
 mod expect;
 mod explore;
+mod intake;
 mod judge;
 mod notation;
 mod outside;
@@ -50,5 +52,7 @@ pub use run::{End, Moment, Run};
 pub use script::{Case, Fault};
 pub use test_file::Test;
 
+#[cfg(test)]
+mod intake_tests;
 #[cfg(test)]
 mod tests;

@@ -5,14 +5,15 @@ use std::borrow::Cow;
 
 use backstitch_saga::definition::{Approve, Verb, Wait};
 use backstitch_saga::expression::{Root, Scope, key_text};
-use backstitch_schemas::{ActKind, Command, Decision, Direction, SourcePosition, Start, WaitEvent};
+use backstitch_schemas::{ActKind, Command, Decision, Direction};
 use serde_json::Value;
 
+use super::intake::Meant;
 use super::post::Stored;
 use super::script::{Answering, AskedKind, Coming, Deciding, MADE_UP, find, is_in, step_of};
 use super::values::{Key, lay_over, put};
 use super::witness::{Asked, definition_of};
-use super::world::{BEGIN_MS, World};
+use super::world::World;
 
 /// An event or a decision that is late comes so much after its time.
 const LATE_MS: i64 = 1_000;
@@ -20,23 +21,6 @@ const LATE_MS: i64 = 1_000;
 const SOON_MS: i64 = 1;
 
 impl<'c> World<'c> {
-    /// An event comes in that starts the saga.
-    pub(super) fn begin(&mut self, key: &str, event: &Value) {
-        let definition = self.cast.main.name.clone();
-        let start = Start {
-            saga: backstitch_saga::Saga::key_of(&definition, key),
-            definition,
-            event: event.to_string().into_bytes(),
-            source: None,
-            event_time_ms: BEGIN_MS,
-            by: None,
-            at_ms: BEGIN_MS,
-            parent: None,
-        };
-        let record = Stored::start(&self.codec, &start);
-        self.send(0, record);
-    }
-
     /// All goes well from here on, and a person resumes what is parked.
     pub(super) fn resume(&mut self, sagas: &[String]) {
         self.is_healed = true;
@@ -48,6 +32,12 @@ impl<'c> World<'c> {
 
     /// Does what the script has for something that was asked.
     pub(super) fn respond(&mut self, asked: &Asked) {
+        if !self.is_healed
+            && is_in(&self.script.overdue, &asked.mark)
+            && let Some(deadline_ms) = asked.deadline_ms
+        {
+            self.stand_still_until(deadline_ms);
+        }
         if !self.is_healed && is_in(&self.script.cancels, &asked.mark) {
             let record = Stored::act(&self.codec, &asked.saga, ActKind::Cancel, self.now);
             self.send(0, record);
@@ -55,7 +45,8 @@ impl<'c> World<'c> {
         match asked.kind {
             AskedKind::Wait => self.event_comes(asked),
             AskedKind::Approve => self.person_decides(asked),
-            AskedKind::Do
+            AskedKind::Start
+            | AskedKind::Do
             | AskedKind::Undo
             | AskedKind::Sleep
             | AskedKind::Run
@@ -138,17 +129,20 @@ impl<'c> World<'c> {
             return;
         };
         for wait_ms in waits(coming, asked, self.now) {
-            self.publish_event(mailbox, &asked.occurrence, with, wait_ms);
+            let is_read_again = coming == Coming::ReadAgain;
+            self.publish_event(mailbox, &asked.occurrence, with, wait_ms, is_read_again);
         }
     }
 
-    /// An event for a mailbox comes in, before the saga has begun where the script says so.
+    /// A service publishes what an occurrence waits for in a mailbox, before the saga has begun where
+    /// the script says so.
     pub(super) fn publish_event(
         &mut self,
         mailbox: &str,
         occurrence: &str,
         with: Option<&Value>,
         wait_ms: i64,
+        is_read_again: bool,
     ) {
         let Some((name, value)) = of_mailbox(mailbox) else {
             return self.fail(format!("`{mailbox}` is no key of a mailbox"));
@@ -164,31 +158,16 @@ impl<'c> World<'c> {
             lay_over(&mut record, with);
         }
         let at_ms = self.now.saturating_add(wait_ms);
-        let record = match addressed(wait, record, value, at_ms) {
-            Ok(record) => record,
+        match addressed(wait, record, value, at_ms) {
+            Ok(record) => {
+                let meant = Meant::Mailbox(mailbox.to_owned(), occurrence.to_owned());
+                self.source_record(&wait.topic, &record, wait_ms, is_read_again, &meant);
+            }
             Err(why) => {
                 self.notes
                     .insert(format!("`{occurrence}` gets no event: {why}"));
-                return;
             }
-        };
-        let offset = self.offsets.entry(wait.topic.clone()).or_insert(-1);
-        *offset += 1;
-        let early_ms = i64::try_from(wait.early_ms).unwrap_or(i64::MAX);
-        let event = WaitEvent {
-            saga: mailbox.to_owned(),
-            step: None,
-            value: record.to_string().into_bytes(),
-            source: SourcePosition {
-                topic: wait.topic.clone(),
-                partition: 0,
-                offset: *offset,
-            },
-            until_ms: Some(at_ms.saturating_add(early_ms)),
-            at_ms,
-        };
-        let record = Stored::event(&self.codec, &event);
-        self.send(wait_ms, record);
+        }
     }
 
     // ---- people ------------------------------------------------------------------------------
@@ -228,6 +207,8 @@ fn decision(approve: &Approve, deciding: &Deciding, asked: &Asked, at_ms: i64) -
 fn waits(coming: Coming, asked: &Asked, now_ms: i64) -> Vec<i64> {
     match coming {
         Coming::InTime => vec![SOON_MS],
+        // Intake reads one record twice; a person says it once.
+        Coming::ReadAgain => vec![SOON_MS],
         // What came early lies in the mailbox already.
         Coming::Early if asked.kind == AskedKind::Wait => Vec::new(),
         Coming::Early => vec![SOON_MS],

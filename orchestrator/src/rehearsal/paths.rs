@@ -13,7 +13,7 @@ use super::coverage::Covered;
 use super::reading::{Aim, Around, Reading, inside, readings};
 use super::sample::sample;
 use super::solve::{Stage, Target, Wanted, ensure};
-use super::turns::{Turn, breaks_off, turns_of, usual_case};
+use super::turns::{Begins, Turn, breaks_off, starts_of, turns_of, usual_case};
 use super::values::{Leaf, Setting, Source, Values};
 
 /// Data, and what it is for.
@@ -22,6 +22,7 @@ pub struct Path {
     /// What is special about it, in words.
     pub words: String,
     pub(super) data: Data,
+    pub(super) begins: Begins,
 }
 
 /// All paths of a cast.
@@ -55,6 +56,7 @@ impl Paths {
         paths.all.push(Path {
             words: "as usual".to_owned(),
             data: base.clone(),
+            begins: Begins::ByAny,
         });
         for (name, found) in turns {
             for turn in found {
@@ -64,7 +66,9 @@ impl Paths {
                         if let Some(values) = data.by_name.get_mut(&name) {
                             values.settings.extend(settings);
                         }
-                        let is_new = paths.all.iter().all(|path| path.data != data);
+                        let begins = turn.begins;
+                        let same = |path: &Path| path.data == data && path.begins == begins;
+                        let is_new = !paths.all.iter().any(same);
                         let of = if name == cast.main.name {
                             String::new()
                         } else {
@@ -72,7 +76,11 @@ impl Paths {
                         };
                         if is_new {
                             let words = format!("{of}{}", turn.words);
-                            paths.all.push(Path { words, data });
+                            paths.all.push(Path {
+                                words,
+                                data,
+                                begins,
+                            });
                         }
                     }
                     Err(why) => {
@@ -165,6 +173,7 @@ fn outputs_of_children(cast: &Cast, data: &Data) -> BTreeMap<String, Value> {
 struct Found {
     words: String,
     leads_to: Option<Covered>,
+    begins: Begins,
     settings: Result<Vec<Setting>, String>,
 }
 
@@ -206,6 +215,9 @@ fn plan(
         }
     }
     let mut turns = Vec::new();
+    if is_main {
+        starts_of(definition, &mut turns);
+    }
     turns_of(&definition.steps, &Around::default(), &[], &mut turns);
     let found = turns
         .into_iter()
@@ -214,6 +226,7 @@ fn plan(
             Found {
                 words: turn.words,
                 leads_to: turn.leads_to,
+                begins: turn.begins,
                 settings,
             }
         })
@@ -279,7 +292,7 @@ fn is_agreed(definition: &Definition, source: &Source, values: &Values) -> bool 
     let value = match source {
         Source::Event => Some(values.event()),
         Source::Output(step) => values.output(step),
-        Source::Message(_) => None,
+        Source::Message(step) => Some(values.message(step)),
     };
     match (schema, value) {
         (Some(schema), Some(value)) => schema.misfit(&value).is_none(),
@@ -304,7 +317,17 @@ fn schema_of<'d>(
             });
             definition.activities.get(activity?)?.output.as_ref()
         }
-        Source::Message(_) => None,
+        Source::Message(step) => {
+            let mut input = None;
+            walk(&definition.steps, &mut |known| {
+                if let Verb::Wait(wait) = &known.verb
+                    && known.id == *step
+                {
+                    input = wait.input.as_ref();
+                }
+            });
+            input
+        }
     };
     file?.schema.as_deref()
 }
@@ -323,7 +346,11 @@ fn usual<'d>(
         .or(made_up)
         .unwrap_or_else(|| Value::Object(Map::new()));
     for (step, _) in index.steps() {
-        let source = Source::Output(step.id.clone());
+        let source = if let Verb::Wait(_) = &step.verb {
+            Source::Message(step.id.clone())
+        } else {
+            Source::Output(step.id.clone())
+        };
         if let Some(schema) = schema_of(definition, &source) {
             *values.base_mut(&source) = sample(schema.source());
         }

@@ -1,16 +1,12 @@
 //! A cast with its paths: what plays cases and tests.
 
-use backstitch_saga::expression::{Scope, key_text};
 use serde_json::Value;
 
-use super::cast::{Cast, Data};
+use super::cast::Cast;
 use super::paths::{Path, Paths};
-use super::run::{Run, Then, run};
+use super::run::{End, Run, Then, run};
 use super::script::{Case, Script};
-use super::world::BEGIN_MS;
-
-/// The business key where no start rule says one.
-const KEY: &str = "rehearsal";
+use super::turns::Begins;
 
 /// A cast with its paths.
 #[derive(Debug, Clone)]
@@ -47,7 +43,7 @@ impl Rehearsal {
     ///
     /// # Errors
     ///
-    /// If there is no such path, or nothing starts on it.
+    /// If there is no such path.
     pub fn play(&self, case: &Case, with_story: bool) -> Result<Run, String> {
         let count = self.paths.all.len();
         let Some(path) = self.paths.all.get(case.path) else {
@@ -61,56 +57,29 @@ impl Rehearsal {
             resumes: true,
             tells: with_story,
         };
-        self.play_script(&path.data, &event, &Script::of(case), then)
+        Ok(self.play_script(path, &event, &Script::of(case), then))
     }
 
-    /// Plays a script on an event; what it does not give is as usual.
-    ///
-    /// # Errors
-    ///
-    /// If the event starts nothing.
+    /// Plays a script on an event; what it does not give is as on the path.
     pub(super) fn play_script(
         &self,
-        data: &Data,
+        path: &Path,
         event: &Value,
         script: &Script,
         then: Then,
-    ) -> Result<Run, String> {
-        let key = self.key_of(event)?;
-        Ok(run(&self.cast, data, &key, event, script, then))
+    ) -> Run {
+        run(&self.cast, path, event, script, then)
     }
 
-    /// The business key that an event leads to.
-    fn key_of(&self, event: &Value) -> Result<String, String> {
-        let definition = &self.cast.main;
-        if definition.start.is_empty() {
-            return Ok(KEY.to_owned());
-        }
-        let scope = Scope::of_event(event, BEGIN_MS);
-        let mut why = Vec::new();
-        for rule in &definition.start {
-            match rule.when.as_ref().map(|when| when.holds(&scope)) {
-                Some(Ok(false)) => {
-                    let when = rule.when.as_ref().map_or("", |when| when.source());
-                    why.push(format!("`{when}` does not hold"));
-                    continue;
-                }
-                Some(Err(error)) => {
-                    why.push(error.to_string());
-                    continue;
-                }
-                None | Some(Ok(true)) => {}
-            }
-            let key = rule.key.evaluate(&scope).map_err(|e| e.to_string());
-            match key.and_then(|key| key_text(&key)) {
-                Ok(key) => return Ok(key),
-                Err(reason) => why.push(format!("`key`: {reason}")),
-            }
-        }
-        Err(format!(
-            "the event {event} starts no `{}`: {}",
-            definition.name,
-            why.join("; ")
-        ))
+    /// Why a run is not as it should be that began nothing.
+    pub(super) fn starts_nothing(
+        &self,
+        path: usize,
+        end: &End,
+        reason: Option<String>,
+    ) -> Option<String> {
+        let begins = self.paths.all.get(path)?.begins;
+        (*end == End::Nothing && begins != Begins::Never)
+            .then(|| reason.unwrap_or_else(|| "the event starts nothing".to_owned()))
     }
 }

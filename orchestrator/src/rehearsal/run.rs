@@ -7,8 +7,9 @@ use backstitch_saga::definition::{Verb, step_at};
 use backstitch_saga::{Change, Line, Saga};
 use serde_json::Value;
 
-use super::cast::{Cast, Data};
+use super::cast::Cast;
 use super::coverage::{Covered, Seen};
+use super::paths::Path;
 use super::script::{AskedKind, Coming, Script, find, plain, step_of};
 use super::witness::{Asked, Watched, definition_of};
 use super::world::{BEGIN_MS, World};
@@ -49,7 +50,7 @@ impl End {
             Self::Terminated => "terminated",
             Self::Parked { .. } => "parked",
             Self::Waiting { .. } => "waiting",
-            Self::Nothing => "not begun",
+            Self::Nothing => "not_begun",
         }
     }
 
@@ -98,7 +99,7 @@ pub struct Moment {
 pub struct Run {
     /// How the saga stands.
     pub end: End,
-    /// Why it is parked, in words.
+    /// Why it is parked, or why the event starts nothing, in words.
     pub reason: Option<String>,
     /// The occurrences that someone was asked to undo and that are undone, in order.
     pub undone: Vec<String>,
@@ -143,24 +144,18 @@ pub(super) struct Then {
 const RESUMES_MAX: usize = 4;
 
 /// Begins a saga on this data, lets happen what the script has, and judges it.
-pub(super) fn run(
-    cast: &Cast,
-    data: &Data,
-    key: &str,
-    event: &Value,
-    script: &Script,
-    then: Then,
-) -> Run {
-    let early = early_events(cast, data, key, event, script);
+pub(super) fn run(cast: &Cast, path: &Path, event: &Value, script: &Script, then: Then) -> Run {
+    let data = &path.data;
+    let early = early_events(cast, path, event, script);
     let mut world = World::new(cast, data, script);
     for asked in &early {
         let planned = find(&script.events, &asked.mark);
         let with = planned.and_then(|event| event.with.as_ref());
         if let Some(mailbox) = &asked.target {
-            world.publish_event(mailbox, &asked.occurrence, with, 0);
+            world.publish_event(mailbox, &asked.occurrence, with, 0, false);
         }
     }
-    world.begin(key, event);
+    world.begin(event, path.begins);
     world.run();
     world.judge();
     let mut run = result(&world);
@@ -196,7 +191,7 @@ fn resume(world: &mut World<'_>) -> Option<End> {
 
 /// The waits whose events come before the saga begins. Their mailboxes are known once they have
 /// been waited for: that is found out first.
-fn early_events(cast: &Cast, data: &Data, key: &str, event: &Value, script: &Script) -> Vec<Asked> {
+fn early_events(cast: &Cast, path: &Path, event: &Value, script: &Script) -> Vec<Asked> {
     let is_early = |mark: &str| {
         let planned = find(&script.events, mark);
         planned.is_some_and(|event| event.coming == Coming::Early)
@@ -211,8 +206,8 @@ fn early_events(cast: &Cast, data: &Data, key: &str, event: &Value, script: &Scr
             event.coming = Coming::InTime;
         }
     }
-    let mut world = World::new(cast, data, &usual);
-    world.begin(key, event);
+    let mut world = World::new(cast, &path.data, &usual);
+    world.begin(event, path.begins);
     world.run();
     let mut asked = std::mem::take(&mut world.witness.asked);
     asked.retain(|asked| asked.kind == AskedKind::Wait && is_early(&asked.mark));
@@ -248,7 +243,10 @@ fn result(world: &World<'_>) -> Run {
     let ends = |saga: &Saga| saga.ended_at_ms.unwrap_or(saga.changed_at_ms);
     Run {
         end: saga.map_or(End::Nothing, |saga| end_of(world, saga)),
-        reason: saga.and_then(|saga| Some(saga.parked.as_ref()?.reason.clone())),
+        reason: match saga {
+            Some(saga) => saga.parked.as_ref().map(|parked| parked.reason.clone()),
+            None => world.refusal.clone(),
+        },
         undone,
         done,
         begun,

@@ -33,10 +33,14 @@ pub enum Fault {
     AfterUndo,
     /// A person cancels the saga when this has been asked.
     Cancel,
+    /// Everything stands still from when this has been asked until the saga's time is up.
+    Deadline,
     /// The event or the decision never comes.
     Never,
     /// The event comes before anyone waits for it.
     Early,
+    /// Intake dies before it has noted how far it is, and reads the record again.
+    ReadAgain,
     /// The orchestrator dies before this commit is carried out.
     CrashBefore,
     /// The orchestrator dies when this commit is carried out, before anything of it has left.
@@ -47,7 +51,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Refused,
         Self::FailedOnce,
         Self::Failed,
@@ -58,8 +62,10 @@ impl Fault {
         Self::Late,
         Self::AfterUndo,
         Self::Cancel,
+        Self::Deadline,
         Self::Never,
         Self::Early,
+        Self::ReadAgain,
         Self::CrashBefore,
         Self::CrashAfter,
         Self::InDoubt,
@@ -78,15 +84,17 @@ impl Fault {
             Self::Late => "late",
             Self::AfterUndo => "after_undo",
             Self::Cancel => "cancel",
+            Self::Deadline => "deadline",
             Self::Never => "never",
             Self::Early => "early",
+            Self::ReadAgain => "read_again",
             Self::CrashBefore => "crash_before",
             Self::CrashAfter => "crash_after",
             Self::InDoubt => "in_doubt",
         }
     }
 
-    /// What may happen to what was asked in this way.
+    /// What may happen to what was asked in this way; a deadline beside it, where there is one.
     pub fn of(kind: AskedKind, is_limited: bool) -> &'static [Self] {
         match (kind, is_limited) {
             (AskedKind::Do, _) => &[
@@ -116,9 +124,16 @@ impl Fault {
                 Self::Early,
                 Self::Late,
                 Self::Twice,
+                Self::ReadAgain,
                 Self::Cancel,
             ],
-            (AskedKind::Wait, false) => &[Self::Never, Self::Early, Self::Twice, Self::Cancel],
+            (AskedKind::Wait, false) => &[
+                Self::Never,
+                Self::Early,
+                Self::Twice,
+                Self::ReadAgain,
+                Self::Cancel,
+            ],
             (AskedKind::Approve, true) => &[
                 Self::Refused,
                 Self::Never,
@@ -128,6 +143,7 @@ impl Fault {
             ],
             (AskedKind::Approve, false) => &[Self::Refused, Self::Never, Self::Twice, Self::Cancel],
             (AskedKind::Sleep | AskedKind::Run, _) => &[Self::Cancel],
+            (AskedKind::Start, _) => &[Self::Twice, Self::ReadAgain],
             (AskedKind::Commit, _) => &[Self::CrashBefore, Self::CrashAfter, Self::InDoubt],
         }
     }
@@ -136,6 +152,8 @@ impl Fault {
 /// What kind of thing a mark names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AskedKind {
+    /// The world, for the event that starts the saga.
+    Start,
     /// Workers, to do something.
     Do,
     /// Workers, to undo it.
@@ -267,6 +285,8 @@ pub(super) enum Coming {
     Never,
     /// As soon as someone waits, and another one after it.
     Twice,
+    /// As soon as someone waits, and intake reads it twice.
+    ReadAgain,
     /// So many milliseconds after someone waits.
     After(u64),
 }
@@ -320,6 +340,8 @@ pub(super) struct Script {
     pub decisions: BTreeMap<String, Deciding>,
     /// A person cancels when this is asked.
     pub cancels: BTreeSet<String>,
+    /// The saga's time is up before anything comes of this.
+    pub overdue: BTreeSet<String>,
     /// What happens to which commit, counted from 1.
     pub commits: BTreeMap<u64, Fault>,
 }
@@ -372,6 +394,14 @@ impl Script {
                 self.cancels.insert(mark.to_owned());
                 None
             }
+            Fault::Deadline => {
+                self.overdue.insert(mark.to_owned());
+                None
+            }
+            Fault::ReadAgain => {
+                self.comes(mark, Coming::ReadAgain);
+                None
+            }
             Fault::Never => {
                 self.comes(mark, Coming::Never);
                 None
@@ -403,6 +433,9 @@ impl Script {
 
 /// The code of a failure or refusal that is made up, where no contract has one.
 pub(super) const MADE_UP: &str = "rehearsed";
+
+/// The mark of the event that starts the saga.
+pub(super) const START: &str = "start";
 
 /// Begins the mark of a commit: `commit7`.
 pub(super) const COMMIT: &str = "commit";

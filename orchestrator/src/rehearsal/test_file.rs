@@ -12,13 +12,14 @@ use super::script::{Answering, Coming, Deciding, Event, Script, plain};
 use super::words::{ANSWERS, answer_of, duration_ms, nearest};
 
 /// The keys of a test.
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 8] = [
     "test",
     "event",
     "answers",
     "approvals",
     "events",
     "cancel",
+    "deadline",
     "expect",
 ];
 
@@ -37,6 +38,11 @@ pub struct Test {
 }
 
 impl Test {
+    /// Whether its event is to start a saga.
+    pub fn begins(&self) -> bool {
+        self.expect.begins()
+    }
+
     /// Reads the tests of a file: one or more documents, each a test or a list of tests.
     ///
     /// # Errors
@@ -119,6 +125,11 @@ impl Reader<'_> {
                     let marks = self.marks(value, Named::Asked);
                     test.script.cancels = marks.into_iter().collect();
                 }
+                "deadline" => {
+                    let marks = self.marks(value, Named::Asked);
+                    test.script.overdue = marks.into_iter().collect();
+                    self.has_deadline(value);
+                }
                 _ => test.expect = self.expect(value),
             }
         }
@@ -128,6 +139,17 @@ impl Reader<'_> {
                 .push(wrong.with_help("write `test: a refused payment releases the stock`"));
         }
         Some(test)
+    }
+
+    /// A time that is up has to be written somewhere.
+    fn has_deadline(&mut self, node: &Node) {
+        let mut all = self.cast.by_name.values();
+        if all.all(|one| one.deadline_ms.is_none()) {
+            let message = format!("`{}` has no deadline that could pass", self.cast.main.name);
+            let wrong = Wrong::new(node.place, message);
+            let help = "give the definition one, such as `deadline: 2d`, or leave this out";
+            self.wrong.push(wrong.with_help(help));
+        }
     }
 
     /// The entries of a map whose keys are among these.

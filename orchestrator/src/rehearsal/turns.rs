@@ -1,6 +1,7 @@
 //! The ways that a definition can go other than usual.
 
-use backstitch_saga::definition::{Choose, Slot, Step, Verb};
+use backstitch_saga::Definition;
+use backstitch_saga::definition::{Choose, Slot, StartRule, Step, Verb};
 use backstitch_saga::expression::Expression;
 
 use super::coverage::Covered;
@@ -18,6 +19,18 @@ pub(super) struct Turn<'d> {
     pub(super) wanted: Vec<Wanted<'d>>,
     pub(super) leads_to: Option<Covered>,
     pub(super) rounds: Option<Rounds>,
+    pub(super) begins: Begins,
+}
+
+/// How a path begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// By the first start rule that takes its event; by hand where there is none.
+    ByAny,
+    /// By the start rule of this number, from 0.
+    By(usize),
+    /// Not at all: no start rule takes its event.
+    Never,
 }
 
 /// How often a repetition goes round.
@@ -26,6 +39,48 @@ pub(super) struct Rounds {
     pub(super) depth: usize,
     /// It is enough after so many; never if there are none.
     pub(super) enough: Option<u16>,
+}
+
+/// The start rules but the first, which is usual; and none of them.
+pub(super) fn starts_of<'d>(definition: &'d Definition, turns: &mut Vec<Turn<'d>>) {
+    let around = Around::default();
+    let wanted = |rule: &'d StartRule, holds| {
+        let when = rule.when.as_ref()?;
+        let reading = Reading {
+            expression: when,
+            aim: Aim::Truth,
+            around: around.clone(),
+        };
+        Some((reading, Target::Holds(holds)))
+    };
+    for (n, rule) in definition.start.iter().enumerate().skip(1) {
+        // Of the rules of one topic, the first that holds takes a record.
+        let before = definition.start[..n].iter();
+        let before = before.filter(|one| one.topic == rule.topic);
+        let mut all: Vec<_> = before.filter_map(|one| wanted(one, false)).collect();
+        all.extend(wanted(rule, true));
+        turns.push(Turn {
+            words: format!("start rule {} (`{}`)", n + 1, rule.topic),
+            wanted: all,
+            leads_to: None,
+            rounds: None,
+            begins: Begins::By(n),
+        });
+    }
+    let none: Option<Vec<_>> = definition
+        .start
+        .iter()
+        .map(|rule| wanted(rule, false))
+        .collect();
+    if let Some(wanted) = none.filter(|wanted| !wanted.is_empty()) {
+        turns.push(Turn {
+            words: "an event that no start rule takes".to_owned(),
+            wanted,
+            leads_to: None,
+            rounds: None,
+            begins: Begins::Never,
+        });
+    }
 }
 
 /// All ways that a definition can go other than usual.
@@ -56,6 +111,7 @@ pub(super) fn turns_of<'d>(
                     wanted: with(vec![(one.clone(), Target::Holds(holds))]),
                     leads_to: Some(leads_to),
                     rounds: None,
+                    begins: Begins::ByAny,
                 });
             }
             inner_needs.push((one, Target::Holds(true)));
@@ -74,6 +130,7 @@ pub(super) fn turns_of<'d>(
                         wanted: wanted.clone(),
                         leads_to: Some(Covered::Case(id.clone(), at)),
                         rounds: None,
+                        begins: Begins::ByAny,
                     });
                     turns_of(&case.steps, around, &wanted, turns);
                     before.push((one, Target::Holds(false)));
@@ -89,6 +146,7 @@ pub(super) fn turns_of<'d>(
                     wanted: wanted.clone(),
                     leads_to: Some(Covered::Case(id.clone(), at)),
                     rounds: None,
+                    begins: Begins::ByAny,
                 });
                 if let Some(steps) = &choose.otherwise {
                     turns_of(steps, around, &wanted, turns);
@@ -108,6 +166,7 @@ pub(super) fn turns_of<'d>(
                         wanted,
                         leads_to: None,
                         rounds: None,
+                        begins: Begins::ByAny,
                     });
                 }
                 let inner = inside(step, Slot::Body, around);
@@ -137,6 +196,7 @@ pub(super) fn turns_of<'d>(
                             depth: around.numbers,
                             enough,
                         }),
+                        begins: Begins::ByAny,
                     });
                 }
                 turns_of(&repeat.steps, &inner, &inner_needs, turns);

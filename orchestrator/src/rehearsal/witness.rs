@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backstitch_saga::core::{Body, LineKind, mailbox};
+use backstitch_saga::core::{Body, Course, LineKind, mailbox};
 use backstitch_saga::{Change, Direction, Entry, Saga};
 use backstitch_schemas::{Codec, Command, JournalEntry};
 
-use super::script::AskedKind;
+use super::script::{AskedKind, START};
 use crate::store::{CommitPlan, JournalKind, JournalRow, ShardId};
 
 /// Something that a saga has asked for, for the first time.
@@ -24,6 +24,8 @@ pub struct Asked {
     pub at_ms: i64,
     /// When its time is up, if it has one.
     pub due_ms: Option<i64>,
+    /// When the time of the saga is up, or of one that runs it, if that makes a difference.
+    pub deadline_ms: Option<i64>,
     /// Of a wait: the mailbox.
     pub target: Option<String>,
 }
@@ -117,6 +119,7 @@ impl Witness {
         let body = Entry::read_body(&entry.body).map_err(|error| format!("S-6: {error}"))?;
         self.unpublished.insert((key.clone(), row.saga_seq));
         self.label(&key);
+        let before = self.asked.len();
         for change in &body.changes {
             self.change(&key, change, entry.at_ms);
         }
@@ -128,8 +131,28 @@ impl Witness {
             entries,
             bodies,
         };
-        self.sagas.insert(key, watched);
+        self.sagas.insert(key.clone(), watched);
+        if self.asked.len() > before {
+            let deadline_ms = self.deadline_of(&key, entry.at_ms);
+            for asked in &mut self.asked[before..] {
+                asked.deadline_ms = deadline_ms;
+            }
+        }
         Ok(())
+    }
+
+    /// When the time of a saga is up that goes forward, or of the nearest one above it.
+    fn deadline_of(&self, key: &str, at_ms: i64) -> Option<i64> {
+        let mut at = Some(key);
+        while let Some(saga) = at.and_then(|key| self.sagas.get(key)).map(|one| &one.saga) {
+            let is_forward = saga.course == Course::Forward && !saga.status.has_ended();
+            let deadline_ms = saga.deadline_ms.filter(|due| is_forward && *due > at_ms);
+            if deadline_ms.is_some() {
+                return deadline_ms;
+            }
+            at = saga.parent.as_ref().map(|parent| parent.saga.as_str());
+        }
+        None
     }
 
     fn change(&mut self, key: &str, change: &Change, at_ms: i64) {
@@ -162,7 +185,22 @@ impl Witness {
             occurrence: occurrence.clone(),
             at_ms,
             due_ms,
+            deadline_ms: None,
             target,
+        });
+    }
+
+    /// The world is asked for the event that starts the saga.
+    pub(super) fn start_is_asked(&mut self, at_ms: i64) {
+        self.asked.push(Asked {
+            mark: START.to_owned(),
+            kind: AskedKind::Start,
+            saga: String::new(),
+            occurrence: String::new(),
+            at_ms,
+            due_ms: None,
+            deadline_ms: None,
+            target: None,
         });
     }
 

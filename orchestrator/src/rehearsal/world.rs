@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use backstitch_broker::{OutgoingRecord, partition_of};
+use backstitch_broker::{IncomingRecord, OutgoingRecord, partition_of};
 use backstitch_saga::core::mailbox;
 use backstitch_schemas::wire::Topics;
 use backstitch_schemas::{Codec, Command, EncodeError};
 
 use super::cast::{Cast, Data};
+use super::intake::Meant;
 use super::post::Stored;
 use super::script::{Fault, Script};
 use super::witness::Witness;
@@ -31,7 +32,9 @@ const WORK_MS: i64 = 1;
 
 /// What happens at a point in time.
 #[derive(Debug)]
-enum Happening {
+pub(super) enum Happening {
+    /// Intake reads a record of a source topic.
+    Read(Box<(IncomingRecord, Meant)>),
     /// A record reaches the inbox.
     Place(Stored),
     /// A worker takes a command.
@@ -69,6 +72,10 @@ pub(super) struct World<'c> {
     pub(super) witness: Witness,
     /// Counts the records of each source topic.
     pub(super) offsets: BTreeMap<String, i64>,
+    /// The keys to which the event has led that starts the saga.
+    pub(super) begun: BTreeSet<String>,
+    /// Why that event starts nothing, if it does not.
+    pub(super) refusal: Option<String>,
     /// Whether all goes well again, whatever the script has.
     pub(super) is_healed: bool,
     /// What could not be played, in words.
@@ -105,6 +112,8 @@ impl<'c> World<'c> {
             workers: Workers::new(cast.patience),
             witness: Witness::default(),
             offsets: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            refusal: None,
             is_healed: false,
             notes: BTreeSet::new(),
             wrong: None,
@@ -144,6 +153,7 @@ impl<'c> World<'c> {
                 .first_entry()
                 .filter(|entry| entry.key().0 <= self.now);
             match due.map(std::collections::btree_map::OccupiedEntry::remove) {
+                Some(Happening::Read(read)) => self.read_source(&read.0, &read.1),
                 Some(Happening::Place(record)) => self.place(record),
                 Some(Happening::Work(command)) => self.work(&command),
                 None => self.inputs.push_back(Input::Tick),
@@ -167,10 +177,16 @@ impl<'c> World<'c> {
         self.wrong.get_or_insert(what);
     }
 
-    fn after(&mut self, wait_ms: i64, happening: Happening) {
+    pub(super) fn after(&mut self, wait_ms: i64, happening: Happening) {
         self.queued += 1;
         let at = self.now.saturating_add(wait_ms.max(0));
         self.queue.insert((at, self.queued), happening);
+    }
+
+    /// Nothing moves until then, in the whole world; then everything is due that became so meanwhile.
+    pub(super) fn stand_still_until(&mut self, at_ms: i64) {
+        self.now = self.now.max(at_ms);
+        self.inputs.push_back(Input::Tick);
     }
 
     /// Sends a record from outside to the inbox.

@@ -983,13 +983,18 @@ fn each_attempt_of_an_undo_is_given_the_same() {
 #[test]
 fn a_tag_without_a_value_stops_no_order() {
     let mut tagged = definition(vec![step("a")]);
-    for (name, value) in [("total", "=event.total"), ("wrong", "=event.nowhere")] {
+    for (name, value) in [
+        ("total", "=event.total"),
+        ("wrong", "=event.nowhere"),
+        ("absent", "=event.?nowhere"),
+    ] {
         let value = core_support::shapes::template(json!(value));
         tagged.tags.insert(name.to_owned(), value);
     }
     let story = given(tagged).sends("a");
     assert_eq!(story.saga.tags["total"], "120");
     assert!(story.saga.tags["wrong"].contains("nowhere"));
+    assert!(!story.saga.tags.contains_key("absent"));
 }
 
 // ---- payloads ------------------------------------------------------------------------------

@@ -123,6 +123,7 @@ fn event_of_child(cast: &Cast, child: &Definition, data: &Data) -> Option<Value>
         let stage = Stage {
             index: &index,
             sets: &sets,
+            made_up: values,
             children: &children,
             is_free: &|_| false,
             is_agreed: &|_, _| true,
@@ -149,16 +150,17 @@ fn outputs_of_children(cast: &Cast, data: &Data) -> BTreeMap<String, Value> {
         let (_, index) = readings(definition);
         let sets = sets_of(definition);
         let none = BTreeMap::new();
-        let stage = Stage {
-            index: &index,
-            sets: &sets,
-            children: &none,
-            is_free: &|_| false,
-            is_agreed: &|_, _| true,
-        };
         let values = match data.by_name.get(&definition.name) {
             Some(values) => values.clone(),
             None => usual(definition, None, true).0,
+        };
+        let stage = Stage {
+            index: &index,
+            sets: &sets,
+            made_up: &values,
+            children: &none,
+            is_free: &|_| false,
+            is_agreed: &|_, _| true,
         };
         let output = definition.output.as_ref().and_then(|template| {
             let filled = stage.fill(template, &Around::default(), &values);
@@ -186,6 +188,7 @@ fn plan(
 ) -> (Values, Vec<Found>) {
     let is_given = event.is_some();
     let (mut values, all) = usual(definition, event, is_main);
+    let (made_up, _) = usual(definition, None, true);
     let (_, index) = readings(definition);
     let sets = sets_of(definition);
     let is_free = |source: &Source| is_main || *source != Source::Event;
@@ -193,6 +196,7 @@ fn plan(
     let stage = Stage {
         index: &index,
         sets: &sets,
+        made_up: &made_up,
         children,
         is_free: &is_free,
         is_agreed: &is_agreed,

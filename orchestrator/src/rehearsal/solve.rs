@@ -37,6 +37,8 @@ pub(super) struct Stage<'s, 'd> {
     pub(super) index: &'s Index<'d>,
     /// The variables, in the order in which they are set.
     pub(super) sets: &'s [(&'d str, &'d Template, Around<'d>)],
+    /// Data as it would be if none were given: for the items of lists that are empty.
+    pub(super) made_up: &'s Values,
     /// What is run as a step, and what that may answer.
     pub(super) children: &'s BTreeMap<String, Value>,
     /// Whether a source can be chosen.
@@ -91,7 +93,7 @@ impl<'d> Stage<'_, 'd> {
         let literals = literals(wanted);
         let candidates: Vec<Vec<Value>> = leaves
             .iter()
-            .map(|leaf| candidates(leaf, wanted, &literals, values))
+            .map(|leaf| candidates(leaf, wanted, &literals, values, self.made_up))
             .collect();
         if candidates.is_empty() {
             return None;
@@ -289,6 +291,7 @@ fn candidates(
     wanted: &[Wanted<'_>],
     literals: &[Value],
     values: &Values,
+    made_up: &Values,
 ) -> Vec<Value> {
     let present = match &leaf.source {
         Source::Event => values.event(),
@@ -303,17 +306,20 @@ fn candidates(
         }
     };
     let has = |aim| wanted.iter().any(|(reading, _)| reading.aim == aim);
+    let is_empty = present.get(0).is_none();
+    let listed = get(made_up.base(&leaf.source), &leaf.path).filter(|_| is_empty);
+    let listed = listed.unwrap_or(&present);
     for (_, target) in wanted {
         if let Target::Len(len) = target {
-            add(list_of(&present, *len));
+            add(list_of(listed, *len));
         }
     }
     if has(Aim::Time) {
         add(json!(BEGIN_MS + 3_600_000));
     }
     if has(Aim::List) {
-        add(list_of(&present, 1));
-        add(list_of(&present, 3));
+        add(list_of(listed, 1));
+        add(list_of(listed, 3));
     }
     if has(Aim::Truth) {
         add(json!(true));

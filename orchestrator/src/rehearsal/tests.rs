@@ -171,6 +171,17 @@ fn each_branch_of_a_definition_has_a_path_that_takes_it() {
 }
 
 #[test]
+fn a_list_that_is_given_empty_has_paths_with_items_too() {
+    let definition = Definition::from_yaml(TOUR).unwrap();
+    let event = serde_json::json!({ "id": "1", "kind": "long", "stops": [] });
+    let tour = Rehearsal::new(Cast::new(definition, Vec::new()), Some(&event));
+    let words = |path: &super::paths::Path| path.words == "`each_1` over 3 items";
+    let path = tour.paths().iter().position(words).unwrap();
+    let begun = play(&tour, &format!("p{path}")).begun;
+    assert!(begun.contains(&"reserve[2]".to_owned()), "{begun:?}");
+}
+
+#[test]
 fn all_verbs_take_all_that_can_go_otherwise() {
     let tour = rehearsal(TOUR, &[]);
     let explored = explore(&tour, 300);

@@ -28,6 +28,8 @@ impl Turn<'_> {
             // A tag that cannot be evaluated is no reason to stop an order.
             let text = match self.in_scope(&[], None, |scope| template.evaluate(scope)) {
                 Ok(Value::String(text)) => text,
+                // There is nothing to search by.
+                Ok(Value::Null) => continue,
                 Ok(value) => value.to_string(),
                 Err(error) => format!("({error})"),
             };

@@ -100,7 +100,30 @@ fn refuse_name(name: &str, joint: char, case: &str, example: &str) -> Option<Str
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     };
     let good = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.split(joint).all(part);
-    (!good).then(|| format!("`{name}` is not {case}, as `{example}` is"))
+    (!good).then(|| {
+        let mended = mended(name, joint);
+        let is_one = mended.starts_with(|c: char| c.is_ascii_lowercase());
+        let example = if is_one { &mended } else { example };
+        format!("`{name}` is not {case}, as `{example}` is")
+    })
+}
+
+/// A name with the joint between its words: `PayOut`, `pay_out` and `Pay Out` are `pay-out`.
+fn mended(name: &str, joint: char) -> String {
+    let mut mended = String::new();
+    let mut was_small = false;
+    for c in name.chars() {
+        let is_part = c.is_ascii_alphanumeric();
+        let begins = c.is_ascii_uppercase() && was_small;
+        if (!is_part || begins) && !mended.is_empty() && !mended.ends_with(joint) {
+            mended.push(joint);
+        }
+        if is_part {
+            mended.push(c.to_ascii_lowercase());
+        }
+        was_small = is_part && !c.is_ascii_uppercase();
+    }
+    mended.trim_end_matches(joint).to_owned()
 }
 
 /// CEL cannot read these after a point.
@@ -176,6 +199,20 @@ mod tests {
             "99999999999999999999s",
         ] {
             assert!(duration_ms(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_another_form_is_mended() {
+        for (name, kebab) in [
+            ("PayOut", "pay-out"),
+            ("pay_out", "pay-out"),
+            ("Pay Out", "pay-out"),
+            ("-pay--out-", "pay-out"),
+            ("payOUT2", "pay-out2"),
+            ("ü", ""),
+        ] {
+            assert_eq!(mended(name, '-'), kebab, "{name}");
         }
     }
 

@@ -45,6 +45,17 @@ impl<'c> Checker<'c> {
 
     fn literal(&mut self, value: &Value, place: &str, at: &At<'_, 'c>) {
         match value {
+            Value::String(text) if looks_foreign(text) => {
+                let diagnostic = self
+                    .places
+                    .warning(
+                        "BS0209",
+                        self.places.span(place),
+                        format!("the text `{text}` looks like one with an expression inside"),
+                    )
+                    .with_help("texts are put together in an expression: `=\"order \" + event.order_id`; as it stands, it is sent as it is");
+                self.push(diagnostic);
+            }
             Value::String(text) if looks_forgotten(text, at) => {
                 let diagnostic = self
                     .places
@@ -212,6 +223,21 @@ impl<'c> Checker<'c> {
             self.push(diagnostic);
         }
     }
+}
+
+/// Whether a literal is what an author writes who thinks of `{{ event.x }}` or `${event.x}`.
+fn looks_foreign(text: &str) -> bool {
+    const ROOTS: [&str; 6] = ["event", "steps", "vars", "key", "result", "failure"];
+    ["{{", "${"].iter().any(|open| {
+        let mut inside = text.split(open).skip(1);
+        inside.any(|rest| {
+            let rest = rest.trim_start();
+            ROOTS.iter().any(|root| {
+                let after = rest.strip_prefix(root);
+                after.is_some_and(|after| after.trim_start().starts_with(['.', '[', '}']))
+            })
+        })
+    })
 }
 
 /// Whether a literal is what an author writes who forgets the `=`.

@@ -61,7 +61,11 @@ impl<'a, 'c> At<'a, 'c> {
             visible.push("failure");
         }
         if self.sees_items() {
-            visible.extend(self.locals.iter().map(|(name, _)| name.as_str()));
+            for (name, _) in self.locals {
+                if !visible.contains(&name.as_str()) {
+                    visible.push(name);
+                }
+            }
         }
         visible
     }

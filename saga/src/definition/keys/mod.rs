@@ -289,6 +289,26 @@ pub(in crate::definition) fn verb(name: &str) -> Option<&'static VerbKeys> {
     VERBS.iter().find(|verb| verb.verb.name == name)
 }
 
+/// The verb for what other languages call otherwise.
+pub(in crate::definition) fn verb_elsewhere(word: &str) -> Option<&'static str> {
+    let verb = match word.to_ascii_lowercase().as_str() {
+        "call" | "invoke" | "activity" | "task" | "action" | "execute" | "command" => "do",
+        "event" | "receive" | "await" | "signal" | "listen" => "wait",
+        "delay" | "timer" | "pause" => "sleep",
+        "subflow" | "subprocess" | "workflow" | "child" | "saga" => "run",
+        "human" | "manual" | "approval" | "decide" => "approve",
+        "fork" | "branches" | "all" => "parallel",
+        "if" | "switch" | "case" | "match" | "branch" => "choose",
+        "for" | "foreach" | "for_each" | "map" => "each",
+        "loop" | "while" | "until" => "repeat",
+        "assign" | "let" | "var" | "vars" => "set",
+        "throw" | "raise" | "error" | "abort" => "fail",
+        "return" | "stop" | "complete" | "exit" => "end",
+        _ => return None,
+    };
+    Some(verb)
+}
+
 /// The verbs whose steps have a key.
 pub(in crate::definition) fn verbs_with(key: &str) -> Vec<&'static str> {
     VERBS

@@ -24,6 +24,13 @@ impl Reader<'_> {
             },
         );
         let mut definition = Definition::default();
+        if !matches!(root.yaml, Yaml::Map(_)) {
+            let diagnostic = self
+                .of_wrong_kind(root, "a definition", "a map")
+                .with_help("it begins with `saga: its-name`, and has `steps:`");
+            self.push(diagnostic);
+            return definition;
+        }
         let Some(fields) = self.fields(root, "a definition", keys::DEFINITION) else {
             return definition;
         };
@@ -139,7 +146,10 @@ impl Reader<'_> {
     ) -> BTreeMap<String, Template> {
         self.places.put(place, node.span);
         let Yaml::Map(entries) = &node.yaml else {
-            self.wrong_kind(node, what, "a map");
+            let diagnostic = self
+                .of_wrong_kind(node, what, "a map")
+                .with_help("write each under its name: `{ customer: =event.customer_id }`");
+            self.push(diagnostic);
             return BTreeMap::new();
         };
         entries

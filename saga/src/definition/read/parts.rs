@@ -160,7 +160,7 @@ impl Reader<'_> {
         match Expression::compile(&source) {
             Ok(expression) => Some(expression),
             Err(error) => {
-                let mut diagnostic = self.no_expression(&error, node.span);
+                let mut diagnostic = self.no_expression(&error, &source, node.span);
                 if source.starts_with('=') {
                     diagnostic = diagnostic.with_help(format!(
                         "the whole of `{name}` is an expression: leave out the `=`"
@@ -210,7 +210,11 @@ impl Reader<'_> {
     ) -> Option<BTreeSet<String>> {
         self.places.put(place, node.span);
         let Yaml::List(items) = &node.yaml else {
-            self.wrong_kind(node, what, &format!("a list, each {one}"));
+            let diagnostic = self.of_wrong_kind(node, what, &format!("a list, each {one}"));
+            self.push(match node.text() {
+                Some(text) => diagnostic.with_help(format!("write `[{text}]`")),
+                None => diagnostic,
+            });
             return None;
         };
         let mut texts = BTreeSet::new();
@@ -222,12 +226,22 @@ impl Reader<'_> {
         Some(texts)
     }
 
-    pub(super) fn no_expression(&self, error: &ExpressionError, span: Span) -> Diagnostic {
+    /// `source` is what the offset of the error counts in.
+    pub(super) fn no_expression(
+        &self,
+        error: &ExpressionError,
+        source: &str,
+        span: Span,
+    ) -> Diagnostic {
         let span = match error.offset {
             Some(offset) => self.places.within(span, offset, 1),
             None => span,
         };
-        self.places.error("BS0203", span, error.reason.clone())
+        let diagnostic = self.places.error("BS0203", span, error.reason.clone());
+        match error.offset.and_then(|offset| meant_at(source, offset)) {
+            Some(help) => diagnostic.with_help(help),
+            None => diagnostic,
+        }
     }
 
     /// A document in which strings that begin with `=` are expressions.
@@ -235,7 +249,8 @@ impl Reader<'_> {
         self.places.put(place, node.span);
         match &node.yaml {
             Yaml::Text(text) => Template::from_text(text.clone()).unwrap_or_else(|error| {
-                let diagnostic = self.no_expression(&error, node.span);
+                let source = node.text().unwrap_or_default();
+                let diagnostic = self.no_expression(&error, source, node.span);
                 self.push(diagnostic);
                 Template::empty()
             }),
@@ -317,12 +332,14 @@ impl Reader<'_> {
     }
 
     pub(super) fn wrong_kind(&mut self, node: &Node, what: &str, expected: &str) {
+        let diagnostic = self.of_wrong_kind(node, what, expected);
+        self.push(diagnostic);
+    }
+
+    pub(super) fn of_wrong_kind(&self, node: &Node, what: &str, expected: &str) -> Diagnostic {
         let found = node.kind();
-        self.error(
-            "BS0105",
-            node.span,
-            format!("{what} must be {expected}, and is {found}"),
-        );
+        let message = format!("{what} must be {expected}, and is {found}");
+        self.places.error("BS0105", node.span, message)
     }
 
     pub(super) fn error(&mut self, code: &'static str, span: Span, message: String) {
@@ -331,6 +348,30 @@ impl Reader<'_> {
 
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);
+    }
+}
+
+/// What is meant at the place where an expression of another language stops being one of CEL.
+fn meant_at(source: &str, offset: usize) -> Option<&'static str> {
+    let rest: String = source.chars().skip(offset).collect();
+    let is_word = |word: &str| {
+        rest.strip_prefix(word)
+            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+    };
+    if is_word("and") {
+        Some("write `&&` for and")
+    } else if is_word("or") {
+        Some("write `||` for or")
+    } else if source
+        .trim_start_matches('=')
+        .trim_start()
+        .starts_with("not ")
+    {
+        Some("write `!` for not: `!(…)`")
+    } else if rest.starts_with("= ") {
+        Some("write `==` to compare")
+    } else {
+        None
     }
 }
 

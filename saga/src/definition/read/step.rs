@@ -250,7 +250,7 @@ fn meant(entries: &[(Node, Node)]) -> String {
         .iter()
         .filter_map(|(key, _)| key.text())
         .filter(|key| !own.contains(key) && keys::verbs_with(key).is_empty())
-        .find_map(|key| nearest(key, &verbs));
+        .find_map(|key| keys::verb_elsewhere(key).or_else(|| nearest(key, &verbs)));
     match near {
         Some(verb) => format!("did you mean `{verb}`?"),
         None => format!(

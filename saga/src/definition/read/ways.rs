@@ -125,6 +125,20 @@ impl Reader<'_> {
             let slot = Slot::Otherwise(position(n));
             return Some(Way::Otherwise(self.block(steps, step, slot, "else")));
         }
+        if let Some(other) = ["otherwise", "default"].into_iter().find(|name| has(name)) {
+            let diagnostic = self
+                .places
+                .error(
+                    "BS0103",
+                    node.span,
+                    format!("a case of `choose` has no `{other}`"),
+                )
+                .with_help(
+                    "write what is done where no case holds as the last of the list: `- else: […]`",
+                );
+            self.push(diagnostic);
+            return None;
+        }
         let fields = self.fields(node, "a case of `choose`", keys::CASE)?;
         self.places.put(&place, fields.span);
         let when = self.required_logic(&fields, &place, "when");

@@ -260,8 +260,17 @@ impl Typer<'_> {
 fn mixed_help(name: &str, given: &[Type]) -> Option<String> {
     let [left, right] = given else { return None };
     let is = |of: &Type, wanted: &Type| of.alternatives().iter().any(|of| of == wanted);
-    if is(left, &Type::Text) != is(right, &Type::Text) && name == "+" {
-        return Some("write `string(…)` around what is no string".to_owned());
+    if is(left, &Type::Text) != is(right, &Type::Text) {
+        match name {
+            "+" => return Some("write `string(…)` around what is no string".to_owned()),
+            "<" | "<=" | ">" | ">=" => {
+                return Some(
+                    "compare numbers with numbers: `100` is one, `\"100\"` is a text, and `int(…)` makes one of a text"
+                        .to_owned(),
+                );
+            }
+            _ => {}
+        }
     }
     let numbers = [Type::Int, Type::Uint, Type::Double];
     let a_number = |of: &Type| numbers.iter().any(|number| is(of, number));

@@ -345,3 +345,42 @@ fn without_patience_serve_ends_where_kafka_is_away() {
     assert_eq!(code, 1);
     assert!(err.contains("cannot"), "{err}");
 }
+
+/// A wait whose records have a schema.
+const AGREED: &str = "
+saga: sell
+start:
+  - topic: orders
+    key: event.order
+steps:
+  - wait: arrived
+    topic: shipments
+    key: message.order
+    input: arrived.avsc
+    within: 10m
+output: { at: =steps.arrived.at }
+";
+
+#[test]
+fn a_record_that_breaks_the_schema_of_its_wait_is_a_dead_letter_and_the_next_is_taken() {
+    let mut world = World::new();
+    world.defines(AGREED);
+    let schema = json!({ "type": "record", "name": "Arrived", "fields": [
+        { "name": "order", "type": "string" }, { "name": "at", "type": "string" },
+    ] });
+    let path = world.folder.path().join("arrived.avsc");
+    std::fs::write(path, schema.to_string()).unwrap();
+    world.starts();
+    world.publishes("orders", &json!({ "order": "1" }));
+    world.publishes("shipments", &json!({ "order": "1", "at": 12 }));
+    let letters = world.eventually("a dead letter", |world| {
+        let letters = world.json(0, &["dead-letters", "list"]);
+        letters.to_string().contains("arrived").then_some(letters)
+    });
+    let told = letters.to_string();
+    assert!(told.contains("does not fit `arrived.avsc`"), "{told}");
+    assert!(told.contains("cannot_apply"), "{told}");
+    world.publishes("shipments", &json!({ "order": "1", "at": "noon" }));
+    let saga = world.until("sell/1", |saga| saga["status"] == "completed");
+    assert_eq!(saga["output"], json!({ "at": "noon" }));
+}

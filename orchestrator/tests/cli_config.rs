@@ -306,7 +306,7 @@ fn what_is_not_there_is_said_with_what_to_do() {
     assert_eq!(code, 1);
     assert!(err.contains("error: no Kafka"), "{err}");
     assert!(
-        err.contains("set kafka.bootstrap_servers, or start `backstitch dev` in another terminal"),
+        err.contains("set kafka.bootstrap_servers, or start `backstitch dev` or `backstitch broker` in another"),
         "{err}"
     );
 

@@ -15,7 +15,7 @@ fn topics_are_made_listed_shown_and_deleted() {
         "--partitions",
         "3",
         "--setting",
-        "retention.ms=60000",
+        "max.message.bytes=60000",
     ]);
     assert_eq!(created["outcome"], "created");
     broker.fill("orders", 1, &["a", "b"]);
@@ -29,11 +29,11 @@ fn topics_are_made_listed_shown_and_deleted() {
     let shown = broker.json(&["topics", "show", "orders"]);
     assert_eq!(shown["partitions"][1]["first_offset"], 0);
     assert_eq!(shown["partitions"][1]["next_offset"], 2);
-    assert_eq!(shown["settings"][0]["name"], "retention.ms");
+    assert_eq!(shown["settings"][0]["name"], "max.message.bytes");
     assert_eq!(shown["settings"].as_array().unwrap().len(), 1);
     let text = broker.text(&["topics", "show", "orders", "--all"]);
     assert!(
-        text.contains("retention.ms") && text.contains("60000"),
+        text.contains("max.message.bytes") && text.contains("60000"),
         "{text}"
     );
     assert!(text.contains("cleanup.policy"), "{text}");

@@ -65,6 +65,7 @@ fn every_kind_of_value_is_shown_as_what_it_is() {
     });
     let mut records: Vec<OutgoingRecord> = records.collect();
     records[1].headers = [("who", b"ann".as_slice()), ("mark", &[0xff])].into();
+    records[1].headers.push_field("none", None);
     records[2].key = Some(vec![0xff, 0xfe]);
     records[3].key = None;
     broker.send(records);
@@ -90,6 +91,10 @@ fn every_kind_of_value_is_shown_as_what_it_is() {
     );
     assert_eq!(read[1]["headers"][1]["value_base64"], "/w==");
     assert_eq!(
+        read[1]["headers"][2],
+        json!({"name": "none", "value": null})
+    );
+    assert_eq!(
         (&read[2]["key"], &read[2]["key_base64"]),
         (&Value::Null, &json!("//4="))
     );
@@ -110,7 +115,7 @@ fn every_kind_of_value_is_shown_as_what_it_is() {
     let text = broker.text(&["records", "list", "mixed"]);
     for part in [
         "  process-order/4711\n  backstitch.v1.Command {",
-        "headers  who=ann  mark=1 bytes: ff",
+        "headers  who=ann  mark=1 bytes: ff  none=null",
         "plain words",
         "3 bytes: ff 00 fe",
         "null: a tombstone",

@@ -51,9 +51,9 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # start_kafka NAME PROPERTIES: prints its address. As librdkafka's suite and LogCompactionTester want it: four partitions where nobody
-# says how many, groups that wait a moment for company, small segments and a cleaner that is quick.
+# says how many, groups that wait a moment for company, small segments, a cleaner that is quick, and records of any age that stay.
 start_kafka() {
-  KAFKA_PROPERTIES="num.partitions=4;group.initial.rebalance.delay.ms=150;log.segment.bytes=1048576;log.cleaner.backoff.ms=500;log.cleaner.min.cleanable.ratio=0.01;$2" \
+  KAFKA_PROPERTIES="num.partitions=4;group.initial.rebalance.delay.ms=150;log.segment.bytes=1048576;log.cleaner.backoff.ms=500;log.cleaner.min.cleanable.ratio=0.01;log.retention.ms=-1;$2" \
     scripts/real-kafka.sh start "$scratch/$1" 0
 }
 

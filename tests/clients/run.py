@@ -88,12 +88,21 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE + 1) as pool:
         suite = pool.submit(run_suite, world, given) if with_suite else None
         runs = {pool.submit(run_client, client, world, given.bootstrap): client for client in chosen}
+        shown = {}
         for done in concurrent.futures.as_completed(runs):
-            seen, used[runs[done].name] = done.result()
-            facts += seen
-            say(f"{given.label}: {runs[done].name}: {len(seen)} facts after {time.monotonic() - began:.0f} s")
+            client = runs[done]
+            shown[client], used[client.name] = done.result()
+            say(f"{given.label}: {client.name}: {len(shown[client])} facts after {time.monotonic() - began:.0f} s")
         if suite:
             facts += suite.result()
+    for client, seen in shown.items():
+        otherwise = compare(seen, expectations.of([client.name], given.label))
+        if otherwise and given.label == "kafka":
+            # Kafka acknowledges a topic, a group or a transaction a moment before it is there for everyone, and not every client waits.
+            # The embedded broker has no such moment, and gets no second try.
+            say(f"kafka: {client.name} is tried once more, alone, after: {otherwise[0]}")
+            seen, used[client.name] = run_client(client, world, given.bootstrap)
+        facts += seen
 
     wanted = expectations.of([client.name for client in chosen], given.label)
     if with_suite:

@@ -53,6 +53,8 @@ async function until(condition, what) {
 async function topic(name, numPartitions = 1, configEntries = []) {
   const made = unique(name)
   await admin.createTopics({ waitForLeaders: true, topics: [{ topic: made, numPartitions, replicationFactor: 1, configEntries }] })
+  // Kafka names a leader a moment before it has taken its place.
+  await until(() => admin.fetchTopicOffsets(made).then(() => true, () => false), `leaders of ${made}`)
   return made
 }
 
@@ -240,8 +242,7 @@ async function groups() {
 async function deletesRecords() {
   const made = await topic('records')
   await produce(made, words(10).map((value) => ({ value })))
-  // It does not ask for a topic's leaders here, and only knows those that it has asked for before.
-  await admin.fetchTopicOffsets(made)
+  // It does not ask for a topic's leaders here: it knows them because `topic` has asked.
   await admin.deleteTopicRecords({ topic: made, partitions: [{ partition: 0, offset: '7' }] })
   const [{ low, high }] = await admin.fetchTopicOffsets(made)
   assert.deepEqual([low, high], ['7', '10'])

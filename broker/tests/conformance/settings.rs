@@ -6,7 +6,7 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::wire::Wire;
-use crate::world::{admin, bootstrap, eventually, topic, unique};
+use crate::world::{admin, bootstrap, eventually, topic_with, unique};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -82,7 +82,7 @@ fn eventually_is(topic: &str, name: &str, value: &str, source: i8) {
 
 #[test]
 fn a_setting_is_set_and_unset_and_a_list_grows_and_shrinks() {
-    let topic = topic("settings", 1);
+    let topic = topic_with("settings", 1, &[]);
     assert_eq!(
         change(TOPIC, &topic, &[("retention.ms", SET, Some("5000"))], false).0,
         0
@@ -123,7 +123,7 @@ fn a_setting_is_set_and_unset_and_a_list_grows_and_shrinks() {
 
 #[test]
 fn what_cannot_be_set_is_refused_and_changes_nothing() {
-    let topic = topic("refused-settings", 1);
+    let topic = topic_with("refused-settings", 1, &[]);
     let wrong = [
         ("retention.msec", SET, "1"),
         ("retention.ms", SET, "soon"),
@@ -187,7 +187,7 @@ fn what_cannot_be_set_is_refused_and_changes_nothing() {
 
 #[test]
 fn a_change_that_is_only_tried_changes_nothing() {
-    let topic = topic("tried", 1);
+    let topic = topic_with("tried", 1, &[]);
     assert_eq!(
         change(TOPIC, &topic, &[("retention.ms", SET, Some("5000"))], true).0,
         0
@@ -202,7 +202,7 @@ fn a_change_that_is_only_tried_changes_nothing() {
 
 #[test]
 fn a_description_tells_type_source_synonyms_and_meaning() {
-    let topic = topic("described", 1);
+    let topic = topic_with("described", 1, &[]);
     let untouched = setting(&topic, "max.message.bytes");
     assert_eq!(untouched.value.as_deref(), Some("1048588"));
     assert_eq!(
@@ -261,7 +261,7 @@ fn a_description_tells_type_source_synonyms_and_meaning() {
 
 #[test]
 fn the_settings_that_there_are_have_the_types_and_defaults_of_kafka() {
-    let topic = topic("all-settings", 1);
+    let topic = topic_with("all-settings", 1, &[]);
     let (_, settings) = describe(TOPIC, &topic);
     // What retention is by default depends on who started the broker.
     let known = [

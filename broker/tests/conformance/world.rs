@@ -75,9 +75,9 @@ pub(crate) fn unique(what: &str) -> String {
     format!("{what}-{}", uuid::Uuid::new_v4().simple())
 }
 
-/// A topic of its own.
+/// A topic of its own. It keeps records whose time is long ago: a broker that keeps a week would delete them meanwhile.
 pub(crate) fn topic(what: &str, partitions: i32) -> String {
-    topic_with(what, partitions, &[])
+    topic_with(what, partitions, &[("retention.ms", "-1")])
 }
 
 pub(crate) fn topic_with(what: &str, partitions: i32, settings: &[(&str, &str)]) -> String {

@@ -19,7 +19,7 @@ use kafka_protocol::messages::{
 use uuid::Uuid;
 
 use super::broker::{Broker, storage_error};
-use super::configs::{SOURCE_DEFAULT, SOURCE_TOPIC};
+use super::configs::in_force;
 use super::protocol::{count, text};
 use super::settings;
 use super::topic_change::{NewTopic, Refusal, create, delete, delete_before, widen};
@@ -58,14 +58,10 @@ impl Broker {
                 Ok(_) if version < 5 => result,
                 Ok((ref new, uuid)) => {
                     let configs = settings::TOPIC_SETTINGS.iter().map(|(name, ..)| {
-                        let source = if new.configs.contains_key(*name) {
-                            SOURCE_TOPIC
-                        } else {
-                            SOURCE_DEFAULT
-                        };
+                        let (value, source) = in_force(name, &new.configs, &self.config);
                         CreatableTopicConfigs::default()
                             .with_name(text(name))
-                            .with_value(Some(text(settings::value(&new.configs, name))))
+                            .with_value(Some(text(&value)))
                             .with_config_source(source)
                     });
                     let result = result

@@ -1,6 +1,7 @@
 //! The settings of the broker as tools see them: Kafka's names where they mean the same, its own beside them.
 
 use super::broker::{Broker, NODE};
+use super::config::EmbeddedConfig;
 use super::fetch::ANSWER_BYTES_MAX;
 use super::membership::SESSION_MAX;
 use super::offsets::METADATA_MAX;
@@ -85,17 +86,13 @@ pub(crate) fn broker_settings(broker: &Broker) -> Vec<BrokerSetting> {
         of(
             "log.retention.bytes",
             Kind::Long(-1),
-            config
-                .retention_bytes
-                .map_or("-1".to_owned(), |bytes| bytes.to_string()),
-            "Bytes that a partition of a topic keeps that says nothing else; -1 is all.",
+            retention_bytes(config).unwrap_or_else(|| "-1".to_owned()),
+            "Bytes that a partition keeps of a topic that says nothing else; -1 is no limit.",
         ),
         of(
             "log.retention.ms",
             Kind::Long(-1),
-            config
-                .retention
-                .map_or("-1".to_owned(), |age| age.as_millis().to_string()),
+            retention_ms(config).unwrap_or_else(|| "-1".to_owned()),
             "How long the records of a topic are kept that says nothing else; -1 is for ever.",
         ),
         of(
@@ -129,12 +126,6 @@ pub(crate) fn broker_settings(broker: &Broker) -> Vec<BrokerSetting> {
             "Bytes that may be committed beside an offset.",
         ),
         of(
-            "queued.max.request.bytes",
-            long,
-            config.requests_bytes_max.to_string(),
-            "Bytes that the requests of all connections may hold together; further ones wait to be read.",
-        ),
-        of(
             "offsets.retention.minutes",
             int,
             (config.offsets_retention.as_secs() / 60).to_string(),
@@ -144,7 +135,13 @@ pub(crate) fn broker_settings(broker: &Broker) -> Vec<BrokerSetting> {
             "producer.id.expiration.ms",
             int,
             config.producers_retention.as_millis().to_string(),
-            "How long a producer is known that writes nothing.",
+            "How long a producer that writes no more is remembered.",
+        ),
+        of(
+            "queued.max.request.bytes",
+            long,
+            config.requests_bytes_max.to_string(),
+            "Bytes that the requests of all connections may hold together; further ones wait to be read.",
         ),
         of(
             "socket.request.max.bytes",
@@ -153,16 +150,33 @@ pub(crate) fn broker_settings(broker: &Broker) -> Vec<BrokerSetting> {
             "Largest request; a larger one closes its connection.",
         ),
         of(
-            "transactional.id.expiration.ms",
-            int,
-            config.producers_retention.as_millis().to_string(),
-            "How long a transactional id is known that rests.",
-        ),
-        of(
             "transaction.max.timeout.ms",
             int,
             config.transaction_timeout_max.as_millis().to_string(),
             "Longest time that a transaction may stay open.",
         ),
+        of(
+            "transactional.id.expiration.ms",
+            int,
+            config.producers_retention.as_millis().to_string(),
+            "How long a transactional id that is not used is remembered.",
+        ),
     ]
+}
+
+/// What the broker was started with for a setting that a topic leaves open; `None` where the default holds.
+pub(crate) fn started_with(config: &EmbeddedConfig, topic_setting: &str) -> Option<String> {
+    match topic_setting {
+        "retention.ms" => retention_ms(config),
+        "retention.bytes" => retention_bytes(config),
+        _ => None,
+    }
+}
+
+fn retention_ms(config: &EmbeddedConfig) -> Option<String> {
+    config.retention.map(|age| age.as_millis().to_string())
+}
+
+fn retention_bytes(config: &EmbeddedConfig) -> Option<String> {
+    config.retention_bytes.map(|bytes| bytes.to_string())
 }

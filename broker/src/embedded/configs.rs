@@ -1,6 +1,6 @@
 //! Settings of topics and of the broker: what there is, its default, what may be set.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
@@ -16,11 +16,12 @@ use kafka_protocol::protocol::StrBytes;
 use rusqlite::params;
 
 use super::broker::{Broker, NODE, storage_error};
-use super::broker_settings::{BrokerSetting, broker_settings};
+use super::broker_settings::{BrokerSetting, broker_settings, started_with};
+use super::config::EmbeddedConfig;
 use super::ledger::Ledger;
 use super::protocol::text;
 use super::setting_docs::{broker_name, doc};
-use super::settings::{Change, Kind, TOPIC_SETTINGS};
+use super::settings::{Change, Kind, TOPIC_SETTINGS, value};
 use super::topics::Topic;
 
 /// What the protocol calls a topic among the resources that have settings.
@@ -28,11 +29,11 @@ const TOPIC: i8 = 2;
 /// What it calls a broker.
 const BROKER: i8 = 4;
 /// A value that was set on the topic.
-pub(crate) const SOURCE_TOPIC: i8 = 1;
+const SOURCE_TOPIC: i8 = 1;
 /// A value that the broker was started with.
 const SOURCE_BROKER: i8 = 4;
 /// A value that nobody set.
-pub(crate) const SOURCE_DEFAULT: i8 = 5;
+const SOURCE_DEFAULT: i8 = 5;
 
 type Outcome = (i16, Option<StrBytes>);
 
@@ -64,7 +65,7 @@ impl Broker {
                         let settings = TOPIC_SETTINGS.iter().filter(|(name, ..)| wanted(name));
                         result.with_configs(
                             settings
-                                .map(|setting| described(setting, &topic, with))
+                                .map(|setting| described(setting, &topic, &self.config, with))
                                 .collect(),
                         )
                     }
@@ -269,26 +270,52 @@ struct With {
 fn described(
     &(name, kind, default): &(&'static str, Kind, &'static str),
     topic: &Topic,
+    config: &EmbeddedConfig,
     with: With,
 ) -> DescribeConfigsResourceResult {
-    let own = topic.configs.get(name);
-    let value = own.map_or(default, String::as_str);
-    let mut known = Vec::new();
-    if with.synonyms {
-        known.extend(own.map(|value| synonym(name, value, SOURCE_TOPIC)));
-        known.push(synonym(broker_name(name), default, SOURCE_DEFAULT));
-    }
+    let known = layers(name, default, &topic.configs, config);
+    let (_, value, source) = &known[0];
+    let synonyms = known
+        .iter()
+        .filter(|_| with.synonyms)
+        .map(|(name, value, source)| synonym(name, value, *source));
     DescribeConfigsResourceResult::default()
         .with_name(text(name))
         .with_value(Some(text(value)))
-        .with_config_source(if own.is_some() {
-            SOURCE_TOPIC
-        } else {
-            SOURCE_DEFAULT
-        })
+        .with_config_source(*source)
         .with_config_type(kind.number())
         .with_documentation(with.docs.then(|| text(doc(name))))
-        .with_synonyms(known)
+        .with_synonyms(synonyms.collect())
+}
+
+/// What holds first, then what would hold without it: names, values, sources.
+fn layers(
+    name: &'static str,
+    default: &str,
+    set: &BTreeMap<String, String>,
+    config: &EmbeddedConfig,
+) -> Vec<(&'static str, String, i8)> {
+    let own = set.get(name).cloned();
+    let brokers = started_with(config, name);
+    [
+        own.map(|value| (name, value, SOURCE_TOPIC)),
+        brokers.map(|value| (broker_name(name), value, SOURCE_BROKER)),
+        Some((broker_name(name), default.to_owned(), SOURCE_DEFAULT)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The value of a topic's setting, and where it comes from.
+pub(crate) fn in_force(
+    setting: &'static str,
+    set: &BTreeMap<String, String>,
+    config: &EmbeddedConfig,
+) -> (String, i8) {
+    let default = value(&BTreeMap::new(), setting).to_owned();
+    let (_, value, source) = layers(setting, &default, set, config).remove(0);
+    (value, source)
 }
 
 /// A setting of the broker. It was started with all of them.

@@ -4,6 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::*;
 
+use super::EmbeddedConfig;
 use super::batch::tests::sample;
 use super::protocol_tests::{Talk, text, topic, versions};
 
@@ -259,4 +260,32 @@ fn a_producer_that_asks_for_its_next_epoch_again_gets_the_same() {
     // Another one takes over: whoever held an epoch before is fenced for good.
     ask(None);
     assert_eq!(ask(held).error_code, ResponseError::ProducerFenced.code());
+}
+
+#[test]
+fn what_the_broker_was_started_with_is_described_as_the_brokers() {
+    let talk = Talk::start_with(EmbeddedConfig {
+        retention: Some(std::time::Duration::from_secs(7)),
+        ..EmbeddedConfig::default()
+    });
+    talk.make_topic("orders");
+    let resource = describe_configs_request::DescribeConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text("orders"))
+        .with_configuration_keys(Some(vec![text("retention.ms")]));
+    let request = DescribeConfigsRequest::default()
+        .with_include_synonyms(true)
+        .with_resources(vec![resource]);
+    let answer: DescribeConfigsResponse = talk.ask(ApiKey::DescribeConfigs, 4, &request);
+    let setting = &answer.results[0].configs[0];
+    assert_eq!(
+        (setting.value.as_deref(), setting.config_source),
+        (Some("7000"), 4)
+    );
+    let synonyms: Vec<(&str, i8)> = setting
+        .synonyms
+        .iter()
+        .map(|synonym| (synonym.name.as_str(), synonym.source))
+        .collect();
+    assert_eq!(synonyms, [("log.retention.ms", 4), ("log.retention.ms", 5)]);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::settings::TOPIC_SETTINGS;
+use super::settings::value;
 
 /// What holds for topics that say nothing. `None`: nothing goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,17 +72,6 @@ impl Policy {
     pub(crate) fn is_idle(&self) -> bool {
         self.age_max.is_none() && self.bytes_max.is_none() && self.compaction.is_none()
     }
-}
-
-/// What was set, or the default.
-fn value<'a>(configs: &'a BTreeMap<String, String>, name: &str) -> &'a str {
-    let default = || {
-        TOPIC_SETTINGS
-            .iter()
-            .find(|(known, ..)| *known == name)
-            .map_or("", |setting| setting.2)
-    };
-    configs.get(name).map_or_else(default, String::as_str)
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl Kind {
     }
 }
 
-/// Every setting of a topic, with its default. Nothing is deleted by age or size yet, and the defaults say so.
+/// Every setting of a topic, with its default. Nothing is deleted by age or size unless the topic or the broker says so.
 pub(crate) const TOPIC_SETTINGS: &[(&str, Kind, &str)] = &[
     (CLEANUP_POLICY, Kind::List(&["delete", "compact"]), "delete"),
     (

@@ -7,6 +7,7 @@ mod admin;
 mod config;
 mod consumer;
 mod consumer_loop;
+mod deliveries;
 mod error;
 mod groups;
 mod headers;

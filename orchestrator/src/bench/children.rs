@@ -78,7 +78,7 @@ impl Drop for Process {
 }
 
 /// SIGTERM, by the one tool that every system has.
-fn ask_to_end(id: u32) {
+pub(super) fn ask_to_end(id: u32) {
     let asked = Command::new("kill")
         .arg("-TERM")
         .arg(id.to_string())

@@ -6,8 +6,10 @@
 //! | `load.rs` | orders at a fixed rate, or with a fixed number on their way |
 //! | `children.rs` | the processes, and what CPU they used |
 //! | `counts.rs` | what the machine's noise cannot touch: statements, WAL bytes, records |
+//! | `broker/` | the embedded broker, beside a Kafka |
 //! | `naive.rs` | the way it is usually done: a transaction a transition, and a polling relay |
 
+pub mod broker;
 mod children;
 mod counts;
 mod load;

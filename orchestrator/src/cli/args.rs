@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::args_kafka::{BrokerArgs, GroupsCommand, RecordsCommand, TopicsCommand};
+use super::args_kafka::{BenchCommand, BrokerArgs, GroupsCommand, RecordsCommand, TopicsCommand};
 use super::text::parse_wait;
 use crate::rehearsal::{Case, PAIRS_MAX};
 use crate::store::{ListQuery, SagaStatus};
@@ -255,6 +255,7 @@ pub(crate) struct DemoArgs {
 
 /// Of `bench`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
     /// Orders on their way at any time in the closed loop; 0 leaves it out
     #[arg(long, default_value_t = 2_000, value_name = "N")]
@@ -283,6 +284,9 @@ pub(crate) struct BenchArgs {
     /// Be the orchestrator of the usual way; the benchmark starts itself so
     #[arg(long, hide = true)]
     pub(crate) as_naive: bool,
+    /// Something else than sagas
+    #[command(subcommand)]
+    pub(crate) what: Option<BenchCommand>,
 }
 
 /// Of `serve`.

@@ -316,3 +316,49 @@ mod tests {
         }
     }
 }
+
+/// What else `bench` measures.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Measure the embedded broker: records produced and read a second, how soon they are acknowledged, its start
+    ///
+    /// Starts `backstitch broker` on a folder of its own, with a durable commit before each acknowledgement. Where a Kafka
+    /// is configured, it is measured in turn with it, by the same clients, and the figures are divided.
+    ///
+    /// Example: backstitch bench broker --partitions 4 --producers 1
+    ///
+    /// Example: backstitch bench broker --rounds 3 --bootstrap-servers 127.0.0.1:9092
+    Broker(BenchBrokerArgs),
+}
+
+/// Of `bench broker`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchBrokerArgs {
+    /// Partitions of the topic, one point each
+    #[arg(long, default_value = "1,4,16", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(1..=1_000), value_name = "N")]
+    pub(crate) partitions: Vec<i32>,
+    /// Producers at once, one point each
+    #[arg(long, default_value = "1,8", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=256), value_name = "N")]
+    pub(crate) producers: Vec<u16>,
+    /// Bytes of a record
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=900_000), value_name = "BYTES")]
+    pub(crate) record_bytes: u32,
+    /// Records that each producer has on their way
+    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    pub(crate) outstanding: u64,
+    /// Records a second, of all producers together, at which acknowledgements are timed; 0 leaves it out
+    #[arg(long, default_value_t = 2_000.0, value_name = "R")]
+    pub(crate) rate: f64,
+    /// Seconds that are measured at each point
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..), value_name = "S")]
+    pub(crate) seconds: u64,
+    /// Seconds of load before the measuring
+    #[arg(long, default_value_t = 2, value_name = "S")]
+    pub(crate) warm_seconds: u64,
+    /// Measure each point so often, in turn with the others, and show the median
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..), value_name = "N")]
+    pub(crate) rounds: u8,
+    /// Measure how it starts on so many MB of data, and what it uses when idle; 0 leaves it out
+    #[arg(long, default_value_t = 0, value_name = "MB")]
+    pub(crate) start_mb: u64,
+}

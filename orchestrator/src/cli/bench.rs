@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use super::answer::Answer;
 use super::args::BenchArgs;
+use super::args_kafka::BenchCommand;
 use super::context::Context;
 use super::error::CliError;
 use super::serve::asked_to_end;
@@ -12,6 +13,9 @@ use crate::bench::{self, BenchOptions, BenchReport};
 
 /// Measures, or is the naive way while another process measures it.
 pub(crate) fn bench(context: &Context, args: &BenchArgs) -> Result<Answer, CliError> {
+    if let Some(BenchCommand::Broker(args)) = &args.what {
+        return super::bench_broker::bench_broker(context, args);
+    }
     if args.as_naive {
         return be_naive(context);
     }

@@ -17,6 +17,7 @@ mod answer;
 mod args;
 mod args_kafka;
 mod bench;
+mod bench_broker;
 mod broker;
 mod changes;
 mod check;

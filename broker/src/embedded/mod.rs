@@ -7,7 +7,7 @@
 //! | requests | `produce`, `fetch`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs` with `broker_settings`, `log_dirs`, `txn_api`, `txn_admin` |
 //! | rules | `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `setting_docs`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
-//! | file | `writer` (group commit), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads) |
+//! | file | `writer` (group commit), `checkpoint` (its log), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads) |
 //! | cleaning | `cleaner` (rounds, retention) woken by `news`, `sweeper` (compaction), `expiry` (offsets, producers), `space` (pages, log) |
 //!
 //! A change goes through `writer`: it is made in `ledger`, committed with all others that wait, and only then shown to
@@ -17,6 +17,7 @@ mod admin;
 mod batch;
 mod broker;
 mod broker_settings;
+mod checkpoint;
 mod cleaner;
 mod codec;
 mod compaction;

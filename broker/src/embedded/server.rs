@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::broker::Broker;
+use super::checkpoint;
 use super::cleaner;
 use super::config::EmbeddedConfig;
 use super::connection::{self, STACK_BYTES};
@@ -19,7 +20,7 @@ use super::ledger::Ledger;
 use super::listen::listen;
 use super::memory::Memory;
 use super::partition::TailBudget;
-use super::storage::{FileLock, Readers, open_writer};
+use super::storage::{FileLock, Readers, open_copier, open_writer};
 use super::topics::Topics;
 use super::txn::TxnClock;
 use super::waker::Waker;
@@ -144,6 +145,17 @@ impl EmbeddedBroker {
         let (broker, clock) = (Arc::clone(&self.broker), Arc::clone(&self.clock));
         let expiry = spawn("kafka-txns", move || expire_txns(&broker.queue, &clock))?;
         self.workers.push(expiry);
+        let path = &self.broker.config.path;
+        let copier = open_copier(path).map_err(|source| EmbeddedError::Storage {
+            attempted: "open",
+            path: path.clone(),
+            source,
+        })?;
+        let queue = Arc::clone(&self.broker.queue);
+        let copier = spawn("kafka-checkpoint", move || {
+            checkpoint::run(&queue.checkpoints, &copier);
+        })?;
+        self.workers.push(copier);
         let queue = Arc::clone(&self.broker.queue);
         let writer = spawn("kafka-writer", move || writer::run(&queue, ledger))?;
         self.workers.push(writer);
@@ -164,6 +176,7 @@ impl EmbeddedBroker {
         self.clock.close();
         self.broker.queue.news.close();
         self.broker.queue.close();
+        self.broker.queue.checkpoints.close();
         self.broker.requests.close();
         self.connections.close_all();
         for worker in self.workers.drain(..) {

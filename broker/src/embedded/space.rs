@@ -9,20 +9,20 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::broker::Broker;
 use super::cleaner::Halt;
 
-/// Bytes of a page, by SQLite's default.
-const PAGE_BYTES: i64 = 4_096;
-/// Free pages that are kept in any case, for what comes next.
-const SPARE_PAGES: i64 = 256;
-/// And one for so many that are used.
+/// Free bytes that are kept in any case, for what comes next.
+const SPARE_BYTES: i64 = 1 << 20;
+/// And a page for so many that are used.
 const USED_PER_SPARE: i64 = 10;
-/// Pages that one step gives back; while others wait, there is one step a round.
-const STEP_PAGES: i64 = 128;
+/// Bytes that one step gives back; while others wait, there is one step a round.
+const STEP_BYTES: i64 = 512 << 10;
 /// Bytes of write-ahead log that a quiet broker may keep.
 const LOG_BYTES_MAX: u64 = 4 << 20;
 
 /// The pages of the file.
 #[derive(Debug, Clone, Copy)]
 struct Pages {
+    /// Bytes of one.
+    size: i64,
     all: i64,
     free: i64,
 }
@@ -32,6 +32,7 @@ impl Pages {
         let number = |pragma: &str| db.query_row(pragma, [], |row| row.get::<_, i64>(0));
         let can_shrink = number("pragma auto_vacuum")? != 0;
         Ok(Pages {
+            size: number("pragma page_size")?,
             all: number("pragma page_count")?,
             free: if can_shrink {
                 number("pragma freelist_count")?
@@ -43,7 +44,7 @@ impl Pages {
 
     /// Pages to give back. None until twice the spare ones are free, so that a file that breathes is left alone.
     fn surplus(self) -> i64 {
-        let spare = SPARE_PAGES + (self.all - self.free) / USED_PER_SPARE;
+        let spare = SPARE_BYTES / self.size + (self.all - self.free) / USED_PER_SPARE;
         if self.free > 2 * spare {
             self.free - spare
         } else {
@@ -58,11 +59,11 @@ pub(crate) fn tidy(broker: &Broker, quiet: bool) -> Result<bool, Halt> {
     let pages = broker.readers.read(Pages::of)?;
     let mut surplus = pages.surplus();
     while surplus > 0 {
-        let pages = surplus.min(STEP_PAGES);
+        let step = surplus.min(STEP_BYTES / pages.size);
         broker
             .queue
-            .write(move |ledger| give_back(&ledger.db, pages))?;
-        surplus -= pages;
+            .write(move |ledger| give_back(&ledger.db, step))?;
+        surplus -= step;
         if broker.is_stopping() {
             return Err(Halt::Stopping);
         }
@@ -73,7 +74,7 @@ pub(crate) fn tidy(broker: &Broker, quiet: bool) -> Result<bool, Halt> {
     let path = &broker.config.path;
     let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
     // What was given back leaves the file only when the log is copied into it.
-    let is_cut = u64::try_from(pages.all * PAGE_BYTES).is_ok_and(|bytes| length(path) <= bytes);
+    let is_cut = u64::try_from(pages.all * pages.size).is_ok_and(|bytes| length(path) <= bytes);
     if is_cut && length(&log_of(path)) <= LOG_BYTES_MAX {
         return Ok(false);
     }
@@ -118,7 +119,8 @@ mod tests {
     use super::*;
 
     fn pages(all: i64, free: i64) -> i64 {
-        Pages { all, free }.surplus()
+        let size = 4_096;
+        Pages { size, all, free }.surplus()
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::checkpoint;
 use super::error::EmbeddedError;
 use super::layout::{LAYOUT, LayoutError, lay_out, make_shrinkable};
 use super::partition::{Aborted, PartitionId};
@@ -17,8 +18,13 @@ use super::retention::Stored;
 
 /// Bits of a batch's row id that hold its base offset; the partition's id lies above them.
 const OFFSET_BITS: u32 = 40;
+/// Bytes of the write-ahead log's file that are kept for the next round.
+const LOG_BYTES_KEPT: u32 = 96 << 20;
 /// First offset that no partition can reach. At 100,000 records a second that is 127 days of one partition.
 pub(crate) const OFFSET_END: i64 = 1 << OFFSET_BITS;
+/// Bytes of a page in a file that is made; a file keeps the pages that it has. Four times SQLite's own: a batch of records
+/// takes a quarter of the writes, and a small commit writes some 50 KB, which goes to the disk at once all the same.
+pub(crate) const PAGE_BYTES: u32 = 16 << 10;
 /// Read connections kept open; more are opened under load and closed after.
 const READERS_KEPT: usize = 4;
 
@@ -89,13 +95,14 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, EmbeddedError> {
     let db = Connection::open(path).map_err(failed("open"))?;
     db.busy_timeout(Duration::from_secs(5))
         .map_err(failed("open"))?;
-    // FULL: a commit returns when the log is on the disk. A checkpoint every 16 MiB. What concerns the pages of the
-    // file comes first: it is settled with the first page that is written.
-    db.execute_batch(
-        "pragma auto_vacuum = incremental; pragma journal_mode = wal; pragma synchronous = full;
-         pragma wal_autocheckpoint = 4000; pragma cache_size = -16000; pragma journal_size_limit = 33554432;",
-    )
+    // FULL: a commit returns when the log is on the disk. What concerns the pages of the file comes first: it is settled
+    // with the first page that is written.
+    db.execute_batch(&format!(
+        "pragma page_size = {PAGE_BYTES}; pragma auto_vacuum = incremental; pragma journal_mode = wal;
+         pragma synchronous = full; pragma cache_size = -16000; pragma journal_size_limit = {LOG_BYTES_KEPT};",
+    ))
     .map_err(failed("prepare"))?;
+    checkpoint::take_over(&db);
     db.set_prepared_statement_cache_capacity(64);
     lay_out(&db).map_err(|error| match error {
         LayoutError::Unknown(found) => EmbeddedError::Layout {
@@ -114,6 +121,14 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, EmbeddedError> {
 pub(crate) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+}
+
+/// Opens the file for the one that copies its log.
+pub(crate) fn open_copier(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.execute_batch("pragma synchronous = full; pragma query_only = on")?;
+    Ok(db)
 }
 
 impl Readers {

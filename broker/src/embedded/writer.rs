@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use super::checkpoint::{Checkpoints, LogWatch};
 use super::error::Unavailable;
 use super::ledger::Ledger;
 use super::news::News;
@@ -44,6 +45,8 @@ pub(crate) struct WriteQueue {
     room: Condvar,
     /// Told of every commit.
     pub(crate) news: News,
+    /// Asked to copy the log when it is long.
+    pub(crate) checkpoints: Checkpoints,
 }
 
 impl fmt::Debug for WriteQueue {
@@ -161,6 +164,7 @@ impl WriteQueue {
 /// Runs until the queue is closed and empty.
 pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
     let mut sound = true;
+    let mut log = LogWatch::default();
     while let Some(changes) = queue.take() {
         if !sound {
             match ledger.reload() {
@@ -179,6 +183,7 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
             Ok(answers) => {
                 answers.into_iter().for_each(|answer| answer());
                 queue.news.tell();
+                log.after_commit(&ledger.db, &queue.checkpoints);
             }
             Err(error) => {
                 tracing::error!(%error, "embedded broker: the file took no change; the changes are refused");

@@ -34,7 +34,8 @@ pub(super) struct Load {
 pub(super) struct Produced {
     /// Acknowledged within the window.
     pub(super) records: u64,
-    /// From the hand-over to the acknowledgement, sorted, in microseconds; one for each chunk of the window.
+    /// From the hand-over to the acknowledgement, sorted, in microseconds; one for each
+    /// chunk that was handed over and acknowledged in the window.
     pub(super) times_us: Vec<i64>,
     /// Acknowledged in all.
     pub(super) all: u64,
@@ -105,10 +106,13 @@ impl Alone {
         self.seen.all += CHUNK;
         if (self.edges.0..self.edges.1).contains(&at) {
             self.seen.records += CHUNK;
-            let took = sent.map_or(Duration::ZERO, |sent| at.duration_since(sent));
-            self.seen
-                .times_us
-                .push(i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
+            // What was handed over before may have waited for the client to find its broker.
+            if let Some(sent) = sent.filter(|sent| *sent >= self.edges.0) {
+                let took = at.duration_since(sent).as_micros();
+                self.seen
+                    .times_us
+                    .push(i64::try_from(took).unwrap_or(i64::MAX));
+            }
         }
     }
 }

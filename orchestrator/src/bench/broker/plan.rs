@@ -124,9 +124,7 @@ pub fn run(
                     say(&format!(
                         "{name}, {partitions} partitions, {producers} producers"
                     ));
-                    round.push(measure(
-                        options, name, kafka, pids, partitions, producers,
-                    )?);
+                    round.push(measure(options, name, kafka, pids, partitions, producers)?);
                 }
             }
         }
@@ -213,8 +211,12 @@ fn measure(
         produced_per_second: full.records as f64 / seconds,
         p50_ms: percentile(&full.times_us, 50) / 1_000.0,
         p99_ms: percentile(&full.times_us, 99) / 1_000.0,
-        paced_p50_ms: paced.as_ref().map(|p| percentile(&p.times_us, 50) / 1_000.0),
-        paced_p99_ms: paced.as_ref().map(|p| percentile(&p.times_us, 99) / 1_000.0),
+        paced_p50_ms: paced
+            .as_ref()
+            .map(|p| percentile(&p.times_us, 50) / 1_000.0),
+        paced_p99_ms: paced
+            .as_ref()
+            .map(|p| percentile(&p.times_us, 99) / 1_000.0),
         read_per_second: full.all as f64 / took.as_secs_f64().max(1e-6),
         cpu_us_per_record: used as f64 / (full.records as f64).max(1.0),
         failed: full.failed + paced.map_or(0, |paced| paced.failed),

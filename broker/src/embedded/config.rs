@@ -35,6 +35,9 @@ pub struct EmbeddedConfig {
     pub initial_rebalance_delay: Duration,
     /// Longest time that a transaction may stay open; a producer that asks for more is refused. Default 15 minutes.
     pub transaction_timeout_max: Duration,
+    /// Whether an acknowledgement waits until the disk has the records. Default true. Without it they survive the end of the
+    /// process, not that of the machine: for scratch data.
+    pub durable: bool,
     /// Longest age of the records of a topic that sets no `retention.ms` of its own. Default `None`: nothing is deleted
     /// because of its age. A laptop is opened again after weeks, and fixtures have the times of their day: both would
     /// lose records to Kafka's seven days.
@@ -65,6 +68,7 @@ impl Default for EmbeddedConfig {
             tails_bytes_max: 128 << 20,
             initial_rebalance_delay: Duration::from_millis(150),
             transaction_timeout_max: Duration::from_mins(15),
+            durable: true,
             retention: None,
             retention_bytes: None,
             clean_every: Duration::from_secs(1),

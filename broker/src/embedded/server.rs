@@ -20,7 +20,7 @@ use super::ledger::Ledger;
 use super::listen::listen;
 use super::memory::Memory;
 use super::partition::TailBudget;
-use super::storage::{FileLock, Readers, open_copier, open_writer};
+use super::storage::{FileLock, Readers, open_copier, open_writer, sync_never};
 use super::topics::Topics;
 use super::txn::TxnClock;
 use super::waker::Waker;
@@ -78,6 +78,9 @@ impl EmbeddedBroker {
             }
         };
         let db = open_writer(&config.path)?;
+        if !config.durable {
+            sync_never(&db).map_err(storage("prepare"))?;
+        }
         let cluster_id = cluster_id(&db).map_err(storage("read"))?;
         let (topics, clock) = (Arc::<Topics>::default(), Arc::<TxnClock>::default());
         let budget = Arc::new(TailBudget::new(
@@ -146,7 +149,8 @@ impl EmbeddedBroker {
         let expiry = spawn("kafka-txns", move || expire_txns(&broker.queue, &clock))?;
         self.workers.push(expiry);
         let path = &self.broker.config.path;
-        let copier = open_copier(path).map_err(|source| EmbeddedError::Storage {
+        let copier = open_copier(path, self.broker.config.durable);
+        let copier = copier.map_err(|source| EmbeddedError::Storage {
             attempted: "open",
             path: path.clone(),
             source,

@@ -123,11 +123,19 @@ pub(crate) struct Readers {
     idle: Mutex<Vec<Connection>>,
 }
 
+/// Leaves it to the operating system when this connection's changes reach the disk.
+pub(crate) fn sync_never(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch("pragma synchronous = off")
+}
+
 /// Opens the file for the one that copies its log.
-pub(crate) fn open_copier(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn open_copier(path: &Path, durable: bool) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.execute_batch("pragma synchronous = full; pragma query_only = on")?;
+    if !durable {
+        sync_never(&db)?;
+    }
     Ok(db)
 }
 
@@ -318,4 +326,45 @@ pub(crate) fn newest_timestamp(
         Ok((first.map_or(last, |found| found.0), newest))
     })
     .optional()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_waits_for_the_disk_unless_told_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broker.db");
+        let synchronous = |db: &Connection| -> i64 {
+            db.query_row("pragma synchronous", [], |row| row.get(0))
+                .unwrap()
+        };
+        let writer = open_writer(&path).unwrap();
+        let copier = |durable| synchronous(&open_copier(&path, durable).unwrap());
+        assert_eq!((synchronous(&writer), copier(true)), (2, 2));
+        sync_never(&writer).unwrap();
+        assert_eq!((synchronous(&writer), copier(false)), (0, 0));
+    }
+
+    #[test]
+    fn a_file_with_small_pages_is_served_with_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broker.db");
+        let page = |db: &Connection| -> u32 {
+            db.query_row("pragma page_size", [], |row| row.get(0))
+                .unwrap()
+        };
+        let earlier = Connection::open(&path).unwrap();
+        earlier
+            .execute_batch(
+                "pragma auto_vacuum = incremental; create table earlier (n); drop table earlier",
+            )
+            .unwrap();
+        assert_eq!(page(&earlier), 4_096);
+        drop(earlier);
+        assert_eq!(page(&open_writer(&path).unwrap()), 4_096);
+        let fresh = open_writer(&folder.path().join("fresh.db")).unwrap();
+        assert_eq!(page(&fresh), PAGE_BYTES);
+    }
 }

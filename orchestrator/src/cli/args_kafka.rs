@@ -22,7 +22,7 @@ pub(crate) struct BrokerArgs {
     /// The folder of its file, broker.db; made if it is not there. Default: embedded.dir
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Keep nothing: a folder of its own, gone when it ends
+    /// Keep nothing: a folder of its own, gone when it ends; nothing waits for the disk
     #[arg(long, conflicts_with = "data_dir")]
     pub(crate) ephemeral: bool,
     /// Make a topic when a client asks for one that is not there, as a test suite may want

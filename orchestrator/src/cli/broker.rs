@@ -27,6 +27,7 @@ pub(crate) fn broker(
     let mut embedded = EmbeddedConfig {
         auto_create_topics: args.auto_create_topics,
         default_partitions: args.partitions,
+        durable: !args.ephemeral,
         ..config.embedded_in(&folder)?
     };
     if let Some(listen) = args.listen {

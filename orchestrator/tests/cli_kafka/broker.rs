@@ -154,3 +154,44 @@ fn an_address_that_others_could_reach_is_refused() {
     let said = fails(folder.path(), &["broker", "--listen", "0.0.0.0:0"]);
     assert!(said.contains("is not a loopback address"), "{said}");
 }
+
+#[test]
+fn its_benchmark_measures_two_brokers_in_turn_and_how_one_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    // Any Kafka will do as the other one: another of ours.
+    let other = Broker::ephemeral(folder.path());
+    let measured = other.json(&[
+        "bench",
+        "broker",
+        "--partitions",
+        "2",
+        "--producers",
+        "1",
+        "--seconds",
+        "1",
+        "--warm-seconds",
+        "0",
+        "--rounds",
+        "1",
+        "--start-mb",
+        "1",
+    ]);
+    let points = measured["points"].as_array().unwrap();
+    let names: Vec<_> = points.iter().map(|point| &point["broker"]).collect();
+    assert_eq!(names, ["embedded", "kafka"]);
+    for point in points {
+        assert_eq!(
+            (&point["partitions"], &point["failed"]),
+            (&2.into(), &0.into())
+        );
+        for figure in ["produced_per_second", "read_per_second", "p50_ms"] {
+            assert!(point[figure].as_f64().unwrap() > 0.0, "{figure}: {point}");
+        }
+        assert!(point["p50_ms"].as_f64() <= point["p99_ms"].as_f64());
+    }
+    let start = &measured["start"];
+    assert!(start["data_bytes"].as_u64().unwrap() >= 1 << 20, "{start}");
+    assert!(start["start_ms"].as_f64().unwrap() > 0.0, "{start}");
+    let left = other.json(&["topics", "list"]);
+    assert!(!left.to_string().contains("backstitch-bench"), "{left}");
+}

@@ -124,7 +124,12 @@ pub fn run(
                     say(&format!(
                         "{name}, {partitions} partitions, {producers} producers"
                     ));
-                    round.push(measure(options, name, kafka, pids, partitions, producers)?);
+                    round.push(measure(
+                        options,
+                        (*name, kafka, pids),
+                        partitions,
+                        producers,
+                    )?);
                 }
             }
         }
@@ -167,17 +172,13 @@ fn client(kafka: &KafkaConfig) -> KafkaConfig {
 
 fn measure(
     options: &BrokerBenchOptions,
-    name: &'static str,
-    kafka: &KafkaConfig,
-    pids: &[u32],
+    (name, kafka, pids): (&'static str, &KafkaConfig, &[u32]),
     partitions: i32,
     producers: usize,
 ) -> Result<BrokerPoint, BenchError> {
     let admin = Admin::new(kafka)?;
-    let topic = format!("backstitch-bench-{:x}", now_ms());
-    create(&admin, &topic, partitions)?;
     let load = Load {
-        topic: topic.clone(),
+        topic: format!("backstitch-bench-{:x}", now_ms()),
         partitions,
         producers,
         record_bytes: options.record_bytes,
@@ -186,28 +187,37 @@ fn measure(
         warm: Duration::from_secs(options.warm_seconds),
         window: Duration::from_secs(options.seconds),
     };
-    let kafka = client(kafka);
+    create(&admin, &load.topic, partitions)?;
+    let point = measure_load(options, (name, &client(kafka), pids), &load);
+    admin.delete_topics(&[&load.topic])?;
+    point
+}
+
+fn measure_load(
+    options: &BrokerBenchOptions,
+    (name, kafka, pids): (&'static str, &KafkaConfig, &[u32]),
+    load: &Load,
+) -> Result<BrokerPoint, BenchError> {
     let mut cpu = Vec::new();
-    let full = load::produce(&kafka, &load, || {
+    let full = load::produce(kafka, load, || {
         cpu.push(pids.iter().map(|pid| cpu_us(*pid)).sum::<u64>());
     })?;
     let used = cpu.last().copied().unwrap_or(0) - cpu.first().copied().unwrap_or(0);
-    let took = load::read(&kafka, &topic, partitions, full.all)?;
+    let took = load::read(kafka, &load.topic, load.partitions, full.all)?;
     let paced = (options.rate > 0.0)
         .then(|| {
             let load = Load {
                 rate: Some(options.rate),
-                ..load
+                ..load.clone()
             };
-            load::produce(&kafka, &load, || {})
+            load::produce(kafka, &load, || {})
         })
         .transpose()?;
-    admin.delete_topics(&[&topic])?;
     let seconds = options.seconds as f64;
     Ok(BrokerPoint {
         broker: name,
-        partitions,
-        producers,
+        partitions: load.partitions,
+        producers: load.producers,
         produced_per_second: full.records as f64 / seconds,
         p50_ms: percentile(&full.times_us, 50) / 1_000.0,
         p99_ms: percentile(&full.times_us, 99) / 1_000.0,

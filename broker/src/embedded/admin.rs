@@ -1,6 +1,6 @@
 //! Topics made, deleted, widened; records deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
@@ -24,25 +24,34 @@ use super::protocol::{count, text};
 use super::settings;
 use super::topic_change::{NewTopic, Refusal, create, delete, delete_before, widen};
 
+/// Partitions that one request may make, as in Kafka: each is written and described.
+const CREATED_AT_ONCE_MAX: usize = 10_000;
+
 impl Broker {
     pub(crate) fn create_topics(
         &self,
         request: CreateTopicsRequest,
         version: i16,
     ) -> CreateTopicsResponse {
-        let names: Vec<String> = request
-            .topics
-            .iter()
-            .map(|topic| topic.name.to_string())
-            .collect();
+        let mut named: HashMap<String, usize> = HashMap::with_capacity(request.topics.len());
+        let mut partitions = 0;
+        for topic in &request.topics {
+            *named.entry(topic.name.to_string()).or_default() += 1;
+            partitions += usize::try_from(topic.num_partitions).unwrap_or(1).max(1);
+        }
         let results = request.topics.into_iter().map(|topic| {
-            let repeated = names
-                .iter()
-                .filter(|name| name.as_str() == topic.name.as_str())
-                .count()
-                > 1;
+            let repeated = named
+                .get(topic.name.as_str())
+                .is_some_and(|count| *count > 1);
             let result = CreatableTopicResult::default().with_name(topic.name.clone());
-            let created = if repeated {
+            let created = if partitions > CREATED_AT_ONCE_MAX {
+                Err((
+                    ResponseError::PolicyViolation,
+                    format!(
+                        "{partitions} partitions at once: ask for {CREATED_AT_ONCE_MAX} at most"
+                    ),
+                ))
+            } else if repeated {
                 Err((
                     ResponseError::InvalidRequest,
                     "the topic is named twice in the request".to_owned(),

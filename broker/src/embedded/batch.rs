@@ -2,12 +2,17 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::codec::UNFOLDED_MAX;
+
 /// Bytes before the first record of a batch.
 pub(crate) const HEADER_LEN: usize = 61;
 /// Bytes before what a batch's length field counts.
 const LENGTH_OVERHEAD: usize = 12;
 /// Where the part covered by the checksum starts.
 const CRC_START: usize = 21;
+
+/// Bytes of a record without a key, a value and headers: six fields of one byte, and their length.
+const RECORD_LEN_MIN: u64 = 7;
 
 /// The attribute of a batch that has the broker's time.
 const LOG_APPEND_TIME: i16 = 0x08;
@@ -76,6 +81,15 @@ impl BatchHeader {
         }
         if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
             return Err(BatchError::Invalid("record count and last offset differ"));
+        }
+        // A count that its bytes cannot hold would use up the offsets of the partition.
+        let records_max = if header.is_compressed() {
+            UNFOLDED_MAX / RECORD_LEN_MIN
+        } else {
+            (bytes.len() - HEADER_LEN) as u64 / RECORD_LEN_MIN
+        };
+        if u64::from(header.record_count.unsigned_abs()) > records_max {
+            return Err(BatchError::Invalid("more records than the batch can hold"));
         }
         if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
             return Err(BatchError::Invalid(
@@ -171,6 +185,11 @@ pub(crate) fn with_records(
 /// The first offset that a batch says it has.
 pub(crate) fn base_offset(batch: &[u8]) -> i64 {
     be_i64(batch, 0)
+}
+
+/// The offset after the last one of a stored batch.
+pub(crate) fn end_offset(batch: &[u8]) -> i64 {
+    base_offset(batch) + i64::from(be_i32(batch, 23)) + 1
 }
 
 /// Makes the batch that ends a transaction in a partition.

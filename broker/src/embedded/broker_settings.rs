@@ -48,6 +48,12 @@ pub(crate) fn broker_settings(broker: &Broker) -> Vec<BrokerSetting> {
             "Whether a topic that a producer asks for is made.",
         ),
         of(
+            "connections.max.idle.ms",
+            long,
+            config.idle_max.as_millis().to_string(),
+            "How long a connection may ask nothing, or leave an answer unread, before it is closed.",
+        ),
+        of(
             "default.replication.factor",
             int,
             "1".to_owned(),

@@ -8,7 +8,7 @@ use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
 /// Bytes that the records of one batch may unfold to. A batch of 1 MiB that claims more is an attack or a mistake.
-const UNFOLDED_MAX: u64 = 256 << 20;
+pub(crate) const UNFOLDED_MAX: u64 = 256 << 20;
 /// Unfolded bytes read at once.
 const BUFFER: usize = 8 << 10;
 /// Java's snappy puts this in front, then a version, then blocks with their lengths.

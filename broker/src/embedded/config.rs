@@ -19,14 +19,18 @@ pub struct EmbeddedConfig {
     /// Largest request, in bytes; a larger one closes its connection, and the log says whose it was. Default 64 MiB.
     pub request_bytes_max: usize,
     /// Bytes that the requests of all connections may hold together, until they are committed or answered; further
-    /// ones wait to be read. Default 256 MiB. A request over it is served alone.
+    /// ones wait to be read. Default 256 MiB. A request holds what has arrived of it; one at a time may go over the
+    /// limit, so that those that were begun come to their end.
     pub requests_bytes_max: usize,
     /// Record bytes that answers to all connections may hold together until they are sent; beyond it a reader gets a
     /// batch at a time. Default 256 MiB.
     pub answers_bytes_max: usize,
-    /// Connections served at once. Default 1,000. A further one is told so, in the answer to its first request, and
-    /// closed.
+    /// Connections served at once. Default 1,000; fewer where the process may not open as many files (`ulimit -n`),
+    /// which is logged at start. A further one is told so, in the answer to its first request, and closed.
     pub connections_max: usize,
+    /// How long a connection may ask nothing, or leave an answer unread, before it is closed. Default 10 minutes, as
+    /// Kafka's `connections.max.idle.ms`; clients connect again when they need to. At least 1 ms.
+    pub idle_max: Duration,
     /// Newest records kept in memory per partition, in bytes; older ones are read from the file. Default 4 MiB.
     pub tail_bytes_max: usize,
     /// Newest records kept in memory over all partitions, in bytes. Default 128 MiB.
@@ -64,6 +68,7 @@ impl Default for EmbeddedConfig {
             requests_bytes_max: 256 << 20,
             answers_bytes_max: 256 << 20,
             connections_max: 1_000,
+            idle_max: Duration::from_mins(10),
             tail_bytes_max: 4 << 20,
             tails_bytes_max: 128 << 20,
             initial_rebalance_delay: Duration::from_millis(150),

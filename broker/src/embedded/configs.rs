@@ -19,7 +19,7 @@ use super::broker::{Broker, NODE, storage_error};
 use super::broker_settings::{BrokerSetting, broker_settings, started_with};
 use super::config::EmbeddedConfig;
 use super::ledger::Ledger;
-use super::protocol::text;
+use super::protocol::{once, text};
 use super::setting_docs::{broker_name, doc};
 use super::settings::{Change, Kind, TOPIC_SETTINGS, value};
 use super::topics::Topic;
@@ -46,7 +46,10 @@ impl Broker {
             synonyms: request.include_synonyms,
             docs: request.include_documentation,
         };
-        let results = request.resources.into_iter().map(|resource| {
+        let asked = once(request.resources, |resource| {
+            (resource.resource_type, resource.resource_name.clone())
+        });
+        let results = asked.into_iter().map(|resource| {
             let wanted = |name: &str| {
                 resource.configuration_keys.as_ref().is_none_or(|keys| {
                     keys.is_empty() || keys.iter().any(|key| key.as_str() == name)

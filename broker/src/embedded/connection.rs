@@ -10,14 +10,19 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use super::broker::Broker;
-use super::error::RequestError;
-use super::frame::Frames;
+use super::error::{Foreign, RequestError};
+use super::frame::{Frames, is_timeout};
+use super::memory::{Held, Memory};
 use super::protocol::{Reply, answer, refusal};
 use super::waker::Waker;
 
 /// Requests of one connection that may wait for their commit; librdkafka sends up to a million, Java five.
 const ANSWERS_WAITING_MAX: usize = 64;
+/// Bytes of answers that may wait to be written to one connection; a larger one waits alone.
+const ANSWERS_WAITING_BYTES_MAX: usize = 4 << 20;
 /// Bytes read at once.
 const READ_BUFFER: usize = 64 << 10;
 /// How long a connection that is refused has for its first request.
@@ -26,17 +31,29 @@ const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
 const REFUSAL_READ_MAX: usize = 4 << 10;
 /// Stack of a connection's threads. Requests nest a handful of levels deep.
 pub(crate) const STACK_BYTES: usize = 512 << 10;
+/// What a browser is told.
+const NO_HTTP: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+    This port speaks Kafka's protocol, not HTTP: use a client of Kafka.\n";
 
 /// Serves a connection until it ends.
 pub(crate) fn serve(
     broker: &Arc<Broker>,
-    stream: TcpStream,
+    stream: &Arc<TcpStream>,
     waker: &Arc<Waker>,
 ) -> Result<(), RequestError> {
     stream.set_nodelay(true)?;
+    // Each is for one read or one write: a client that does either now and then is not idle.
+    let idle_max = broker.config.idle_max;
+    stream.set_read_timeout(Some(idle_max))?;
+    stream.set_write_timeout(Some(idle_max))?;
     let host = stream.peer_addr()?.ip().to_string();
-    let mut frames = Frames::new(broker, stream.try_clone()?, READ_BUFFER);
-    let mut output = Output::Direct(stream);
+    let mut frames = Frames::new(broker, stream, READ_BUFFER);
+    let mut output = Output {
+        stream: Arc::clone(stream),
+        idle_max,
+        answers: None,
+    };
     let result = loop {
         let frame = match frames.next() {
             Ok(frame) => frame,
@@ -47,6 +64,10 @@ pub(crate) fn serve(
             break Err(error);
         }
     };
+    if matches!(result, Err(RequestError::Foreign(Foreign::Http))) {
+        // A courtesy: whoever does not take it is gone.
+        let _ = output.send(Reply::Now(BytesMut::from(NO_HTTP)));
+    }
     output.finish();
     result
 }
@@ -55,7 +76,7 @@ pub(crate) fn serve(
 ///
 /// Clients ask for versions first. One that asks for anything else is closed without a word, which is all that the
 /// protocol leaves.
-pub(crate) fn refuse(mut stream: TcpStream) -> Result<(), RequestError> {
+pub(crate) fn refuse(mut stream: &TcpStream) -> Result<(), RequestError> {
     stream.set_read_timeout(Some(REFUSAL_WAIT_MAX))?;
     stream.set_write_timeout(Some(REFUSAL_WAIT_MAX))?;
     let mut length = [0; 4];
@@ -70,44 +91,44 @@ pub(crate) fn refuse(mut stream: TcpStream) -> Result<(), RequestError> {
 }
 
 /// Where answers go.
-enum Output {
-    Direct(TcpStream),
-    Queued {
-        queue: SyncSender<Reply>,
-        writer: JoinHandle<()>,
-    },
-    Gone,
+struct Output {
+    stream: Arc<TcpStream>,
+    idle_max: Duration,
+    /// The second thread, once there is one.
+    answers: Option<Answers>,
+}
+
+/// What the second thread writes, in order.
+struct Answers {
+    queue: SyncSender<Waiting>,
+    /// What waits in the queue holds of it.
+    memory: Arc<Memory>,
+    writer: JoinHandle<()>,
+}
+
+struct Waiting {
+    reply: Reply,
+    _held: Option<Held>,
 }
 
 impl Output {
     fn send(&mut self, reply: Reply) -> Result<(), RequestError> {
-        if let (Output::Direct(stream), Reply::Later(_)) = (&*self, &reply) {
-            let stream = stream.try_clone()?;
-            let (queue, waiting) = sync_channel(ANSWERS_WAITING_MAX);
-            let writer = thread::Builder::new()
-                .name("kafka-answers".to_owned())
-                .stack_size(STACK_BYTES)
-                .spawn(move || write_answers(stream, &waiting))?;
-            *self = Output::Queued { queue, writer };
+        if self.answers.is_none() && matches!(reply, Reply::Later(_)) {
+            self.answers = Some(Answers::start(&self.stream, self.idle_max)?);
         }
-        match (self, reply) {
-            (Output::Direct(stream), Reply::Now(bytes) | Reply::Held(bytes, _)) => {
-                Ok(stream.write_all(&bytes)?)
+        match (&self.answers, reply) {
+            (_, Reply::None) => Ok(()),
+            (Some(answers), reply) => answers.send(reply),
+            (None, Reply::Now(bytes) | Reply::Held(bytes, _)) => {
+                write(&self.stream, &bytes, self.idle_max)
             }
-            (
-                Output::Queued { queue, .. },
-                reply @ (Reply::Now(_) | Reply::Held(..) | Reply::Later(_)),
-            ) => queue
-                .send(reply)
-                .map_err(|_| RequestError::Closed(io::ErrorKind::BrokenPipe.into())),
-            (Output::Gone, _) | (_, Reply::None) => Ok(()),
-            (Output::Direct(_), Reply::Later(_)) => unreachable!("turned into a queue above"),
+            (None, Reply::Later(_)) => unreachable!("a thread was started above"),
         }
     }
 
     /// Sends what is still to come and ends the second thread.
     fn finish(&mut self) {
-        if let Output::Queued { queue, writer } = std::mem::replace(self, Output::Gone) {
+        if let Some(Answers { queue, writer, .. }) = self.answers.take() {
             drop(queue);
             // A panic there was reported by its thread.
             let _ = writer.join();
@@ -115,29 +136,87 @@ impl Output {
     }
 }
 
-fn write_answers(mut stream: TcpStream, waiting: &Receiver<Reply>) {
-    for reply in waiting {
-        let mut _held = None;
+impl Answers {
+    fn start(stream: &Arc<TcpStream>, idle_max: Duration) -> Result<Answers, RequestError> {
+        let (queue, waiting) = sync_channel(ANSWERS_WAITING_MAX);
+        let memory = Arc::new(Memory::new(ANSWERS_WAITING_BYTES_MAX));
+        let end = End {
+            stream: Arc::clone(stream),
+            memory: Arc::clone(&memory),
+        };
+        let writer = thread::Builder::new()
+            .name("kafka-answers".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let end = end;
+                write_answers(&end.stream, &waiting, idle_max);
+            })
+            .map_err(|source| RequestError::Thread { source })?;
+        Ok(Answers {
+            queue,
+            memory,
+            writer,
+        })
+    }
+
+    fn send(&self, reply: Reply) -> Result<(), RequestError> {
+        let ended = || RequestError::Closed(io::ErrorKind::BrokenPipe.into());
+        let _held = match &reply {
+            Reply::Now(bytes) | Reply::Held(bytes, _) => {
+                Some(self.memory.hold(bytes.len()).ok_or_else(ended)?.0)
+            }
+            Reply::Later(_) | Reply::None => None,
+        };
+        self.queue
+            .send(Waiting { reply, _held })
+            .map_err(|_| ended())
+    }
+}
+
+/// Ends the reading side with the thread that writes, however that ends.
+struct End {
+    stream: Arc<TcpStream>,
+    memory: Arc<Memory>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.memory.close();
+        // An error means that it has ended already.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+fn write_answers(stream: &TcpStream, waiting: &Receiver<Waiting>, idle_max: Duration) {
+    for Waiting { reply, _held } in waiting {
+        let mut _answers_held = None;
         let bytes = match reply {
             Reply::Now(bytes) => Ok(bytes),
             Reply::Held(bytes, held) => {
-                _held = Some(held);
+                _answers_held = Some(held);
                 Ok(bytes)
             }
             Reply::Later(wait) => wait(),
             Reply::None => continue,
         };
-        let written = bytes.and_then(|bytes| Ok(stream.write_all(&bytes)?));
-        match written {
+        match bytes.and_then(|bytes| write(stream, &bytes, idle_max)) {
             Ok(()) => {}
             Err(error) => {
                 if !matches!(error, RequestError::Closed(_)) {
-                    tracing::error!(%error, "embedded broker: an answer cannot be given");
+                    tracing::error!(%error, peer = ?stream.peer_addr().ok(), "embedded broker: an answer cannot be given");
                 }
-                break;
+                return;
             }
         }
     }
-    // Ends the reading side too; an error means that it has ended already.
-    let _ = stream.shutdown(Shutdown::Both);
+}
+
+fn write(mut stream: &TcpStream, bytes: &[u8], idle_max: Duration) -> Result<(), RequestError> {
+    stream.write_all(bytes).map_err(|error| {
+        if is_timeout(&error) {
+            RequestError::Unread { after: idle_max }
+        } else {
+            error.into()
+        }
+    })
 }

@@ -1,7 +1,7 @@
 //! The groups of the broker and the thread that lets time pass for them.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use kafka_protocol::ResponseError;
 
 use super::group::Group;
 use super::group_call::{Answer, Caller, JoinCall, Joined, Refused, Synced, Ticket};
+use super::waker::{FIRST_LOOK, LOOK_EVERY, Waker};
 
 /// The timer thread never runs more often than this, whatever the deadlines say.
 const TICK_MIN: Duration = Duration::from_millis(5);
@@ -39,9 +40,14 @@ impl Coordinator {
         }
     }
 
-    /// Joins, and waits for the round to complete. `None` when the broker stops.
-    pub(crate) fn join(&self, group: &str, mut call: JoinCall) -> Option<Result<Joined, Refused>> {
-        let answer = self.call(group, |group, ticket, now, out| {
+    /// Joins, and waits for the round to complete. `None` when the broker stops or the client has gone.
+    pub(crate) fn join(
+        &self,
+        group: &str,
+        mut call: JoinCall,
+        waker: &Waker,
+    ) -> Option<Result<Joined, Refused>> {
+        let answer = self.call(group, waker, |group, ticket, now, out| {
             call.ticket = ticket;
             group.join(call, now, out);
         })?;
@@ -51,16 +57,17 @@ impl Coordinator {
         }
     }
 
-    /// Syncs, and waits for the leader. `None` when the broker stops.
+    /// Syncs, and waits for the leader. `None` when the broker stops or the client has gone.
     pub(crate) fn sync(
         &self,
         caller: Caller<'_>,
         assignments: Vec<(String, Bytes)>,
+        waker: &Waker,
     ) -> Option<Result<Synced, ResponseError>> {
         if !self.state().groups.contains_key(caller.group) {
             return Some(Err(ResponseError::UnknownMemberId));
         }
-        let answer = self.call(caller.group, |group, ticket, now, out| {
+        let answer = self.call(caller.group, waker, |group, ticket, now, out| {
             group.sync(ticket, caller, assignments, now, out);
         })?;
         match answer {
@@ -173,6 +180,7 @@ impl Coordinator {
     fn call(
         &self,
         group: &str,
+        waker: &Waker,
         work: impl FnOnce(&mut Group, Ticket, Instant, &mut Vec<Answer>),
     ) -> Option<Answer> {
         let (sender, receiver) = sync_channel(1);
@@ -196,7 +204,28 @@ impl Coordinator {
             &mut out,
         );
         self.settle(state, out);
-        receiver.recv().ok()
+        self.wait(ticket, &receiver, waker)
+    }
+
+    /// Waits for an answer, which may take as long as other members like. Nothing is kept of a client that goes
+    /// meanwhile but its membership, until its time is over.
+    fn wait(&self, ticket: Ticket, answer: &Receiver<Answer>, waker: &Waker) -> Option<Answer> {
+        let mut look_after = if waker.was_gone() {
+            Duration::ZERO
+        } else {
+            FIRST_LOOK
+        };
+        loop {
+            match answer.recv_timeout(look_after) {
+                Ok(answer) => return Some(answer),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if waker.was_gone() || waker.is_gone() => {
+                    self.state().waiting.remove(&ticket);
+                    return None;
+                }
+                Err(RecvTimeoutError::Timeout) => look_after = LOOK_EVERY,
+            }
+        }
     }
 
     fn settle(&self, mut state: MutexGuard<'_, State>, out: Vec<Answer>) {

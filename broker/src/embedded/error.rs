@@ -115,13 +115,77 @@ pub(crate) enum RequestError {
     },
     /// The frame was begun and did not come to its end in time.
     #[error(
-        "a request of {bytes} bytes had not arrived after {after:?}: its client is stuck or too slow"
+        "of a request of {bytes} bytes {arrived} had arrived after {after:?}: its client is stuck or too slow"
     )]
-    TooSlow { bytes: usize, after: Duration },
+    TooSlow {
+        bytes: usize,
+        arrived: usize,
+        after: Duration,
+    },
+    /// Another protocol, sent here by mistake.
+    #[error("the client speaks {}, and this port speaks Kafka's protocol without it: {}", .0.name(), .0.remedy())]
+    Foreign(Foreign),
+    /// Nothing was asked for so long. Its client will connect again when it needs to.
+    #[error("nothing was asked for {after:?}")]
+    Idle { after: Duration },
+    /// An answer was not taken.
+    #[error("nothing of an answer was read for {after:?}: its client is stuck")]
+    Unread { after: Duration },
+    /// There is no thread for the answers of a connection.
+    #[error("cannot start a thread for answers: raise the limit of threads")]
+    Thread { source: io::Error },
     /// The socket is closed or broken. No error for anybody.
     #[error("the connection ended")]
     Closed(#[from] io::Error),
     /// The broker is stopping.
     #[error("the broker is stopping")]
     Stopping,
+}
+
+/// What comes to a port of Kafka by mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Foreign {
+    Tls,
+    Http,
+}
+
+impl Foreign {
+    /// Recognises it by its first bytes, which would be a request's length of a gigabyte or so.
+    pub(crate) fn known_by(head: [u8; 4]) -> Option<Foreign> {
+        match &head {
+            [0x16, 3, ..] => Some(Foreign::Tls),
+            b"GET " | b"HEAD" | b"POST" | b"PUT " | b"PATC" | b"DELE" | b"OPTI" | b"CONN" => {
+                Some(Foreign::Http)
+            }
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Foreign::Tls => "TLS",
+            Foreign::Http => "HTTP",
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Foreign::Tls => "set its security.protocol to PLAINTEXT, or use Apache Kafka",
+            Foreign::Http => "use a client of Kafka",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_at_the_wrong_door_is_known_and_told_the_way() {
+        let tls = Foreign::known_by([0x16, 3, 1, 2]).unwrap();
+        let said = RequestError::Foreign(tls).to_string();
+        assert!(said.contains("TLS") && said.contains("PLAINTEXT"), "{said}");
+        assert_eq!(Foreign::known_by(*b"GET "), Some(Foreign::Http));
+        assert_eq!(Foreign::known_by([0x7f, 0xff, 0xff, 0xff]), None);
+    }
 }

@@ -11,6 +11,7 @@ use kafka_protocol::messages::fetch_response::{
 };
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
 
+use super::batch::end_offset;
 use super::broker::{Broker, read_error};
 use super::memory::Held;
 use super::partition::{Bounds, Partition, TailRead};
@@ -21,6 +22,8 @@ use super::waker::Waker;
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Record bytes that an answer may have though all memory of answers is held.
 const ANSWER_BYTES_LEAST: usize = 64 << 10;
+/// Longest wait for records, whatever the reader would wait: it is answered with none, and asks again.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Readers of committed records ask with this level.
 const READ_COMMITTED: i8 = 1;
 
@@ -78,8 +81,9 @@ impl Broker {
             return (answer, self.answers.take(0));
         }
         let patience = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + patience.min(WAIT_MAX);
         let wanted = usize::try_from(request.min_bytes).unwrap_or(0);
+        let mut is_there = true;
         loop {
             waker.arm();
             let answer_max = answer_max.min(self.answers.free().max(ANSWER_BYTES_LEAST));
@@ -88,6 +92,7 @@ impl Broker {
             if look.failed
                 || look.bytes >= wanted.min(answer_max)
                 || Instant::now() >= deadline
+                || !is_there
                 || self.is_stopping()
             {
                 return (FetchResponse::default().with_responses(look.topics), held);
@@ -96,7 +101,7 @@ impl Broker {
             for (partition, bounds) in &look.seen {
                 partition.watch(waker, *bounds);
             }
-            waker.wait_until(deadline);
+            is_there = waker.wait_until(deadline);
             for (partition, _) in &look.seen {
                 partition.unwatch(waker);
             }
@@ -179,7 +184,7 @@ impl Broker {
             bounds.next
         };
         // Batches and transactions given up are read as of one moment: compaction changes both.
-        let (batches, aborted) = if room.taken > 0 && room.taken >= room.answer_max {
+        let (batches, mut aborted) = if room.taken > 0 && room.taken >= room.answer_max {
             (Vec::new(), Vec::new())
         } else {
             match partition.read_tail(from, upper, |size| room.take(size)) {
@@ -196,6 +201,9 @@ impl Broker {
                 }
             }
         };
+        // Of these, the reader needs to know what it meets in the batches that it gets.
+        let end = batches.last().map_or(from, |batch| end_offset(batch));
+        aborted.retain(|aborted| aborted.first_offset < end);
         let data = data
             .with_high_watermark(bounds.next)
             .with_last_stable_offset(bounds.stable)

@@ -9,19 +9,24 @@ use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
 
 use super::broker::Broker;
-use super::error::RequestError;
+use super::error::{Foreign, RequestError};
 use super::memory::{Held, Room};
 
-/// A frame's memory grows with what has arrived, by at most this, whatever its length field says.
-const STEP: usize = 1 << 20;
-/// A request that was begun has this long to arrive, and a second more for each [`STEP`] of its length: it holds memory
-/// that others wait for.
+/// A frame's memory grows with what has arrived, whatever its length field says: from this much …
+const STEP_FIRST: usize = 64 << 10;
+/// … by at most this.
+const STEP_MAX: usize = 1 << 20;
+/// A request that was begun has this long to arrive, and a second more for each [`STEP_MAX`] that has arrived: it holds
+/// memory that others wait for.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
+/// How long the head of a request that is too large is waited for, which only tells whose it was.
+const HEAD_WITHIN: Duration = Duration::from_secs(1);
 
 /// The requests of one connection.
 pub(crate) struct Frames<'a> {
     broker: &'a Arc<Broker>,
-    reader: BufReader<TcpStream>,
+    stream: &'a TcpStream,
+    reader: BufReader<&'a TcpStream>,
 }
 
 /// A request's bytes. The memory is given back with the last of what was cut out of them.
@@ -37,31 +42,62 @@ impl AsRef<[u8]> for Frame {
 }
 
 impl<'a> Frames<'a> {
-    pub(crate) fn new(broker: &'a Arc<Broker>, stream: TcpStream, buffer: usize) -> Frames<'a> {
+    pub(crate) fn new(broker: &'a Arc<Broker>, stream: &'a TcpStream, buffer: usize) -> Frames<'a> {
         Frames {
             broker,
+            stream,
             reader: BufReader::with_capacity(buffer, stream),
         }
     }
 
-    /// Waits for the next request, for as long as its client likes; once begun it has to arrive.
+    /// Waits for the next request, as long as a connection may be idle; once begun it has to arrive.
     pub(crate) fn next(&mut self) -> Result<Bytes, RequestError> {
-        let mut length = [0; 4];
-        self.reader.read_exact(&mut length)?;
-        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        let length = self.length()?;
         let limit = self.broker.config.request_bytes_max;
-        if length > limit {
+        let claimed = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if claimed > limit {
+            if let Some(foreign) = Foreign::known_by(length) {
+                return Err(RequestError::Foreign(foreign));
+            }
+            // The head may still come, or not: what has come says whose the request was.
+            self.stream.set_read_timeout(Some(HEAD_WITHIN))?;
             return Err(RequestError::TooLarge {
                 what: named(self.reader.fill_buf().unwrap_or_default()),
-                bytes: length,
+                bytes: claimed,
                 limit,
             });
         }
-        let (held, room) = self
+        let first = claimed.min(STEP_FIRST);
+        let (mut held, room) = self
             .broker
             .requests
-            .hold(length)
+            .hold(first)
             .ok_or(RequestError::Stopping)?;
+        self.tell(room);
+        let bytes = self.body(claimed, &mut held)?;
+        Ok(Bytes::from_owner(Frame { bytes, _held: held }))
+    }
+
+    /// The length field of the next request.
+    fn length(&mut self) -> Result<[u8; 4], RequestError> {
+        let mut length = [0; 4];
+        if let Some((head, _)) = self.reader.buffer().split_first_chunk::<4>() {
+            length = *head;
+            self.reader.consume(4);
+            return Ok(length);
+        }
+        let idle_max = self.broker.config.idle_max;
+        self.reader.read_exact(&mut length).map_err(|error| {
+            if is_timeout(&error) {
+                RequestError::Idle { after: idle_max }
+            } else {
+                error.into()
+            }
+        })?;
+        Ok(length)
+    }
+
+    fn tell(&self, room: Room) {
         if let Room::AfterWaiting { times } = room
             && times.is_power_of_two()
         {
@@ -71,63 +107,70 @@ impl<'a> Frames<'a> {
                 "embedded broker: a request waited for the memory of others; send less at once, or raise requests_bytes_max"
             );
         }
-        let bytes = self.body(length)?;
-        Ok(Bytes::from_owner(Frame { bytes, _held: held }))
     }
 
-    fn body(&mut self, length: usize) -> Result<BytesMut, RequestError> {
+    fn body(&mut self, length: usize, held: &mut Held) -> Result<BytesMut, RequestError> {
         let mut bytes = BytesMut::new();
         if length <= self.reader.buffer().len() {
             bytes.extend_from_slice(&self.reader.buffer()[..length]);
             self.reader.consume(length);
             return Ok(bytes);
         }
-        let patience = ARRIVES_WITHIN + Duration::from_secs((length / STEP) as u64);
-        let deadline = Instant::now() + patience;
-        let result = self.read_until(deadline, length, &mut bytes);
-        self.reader.get_ref().set_read_timeout(None)?;
-        match result {
-            Ok(()) => Ok(bytes),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                ) =>
-            {
-                Err(RequestError::TooSlow {
-                    bytes: length,
-                    after: patience,
-                })
-            }
-            Err(error) => Err(error.into()),
-        }
+        let begun = Instant::now();
+        let result = self.read_from(begun, length, &mut bytes, held);
+        self.stream
+            .set_read_timeout(Some(self.broker.config.idle_max))?;
+        result.map(|()| bytes)
     }
 
-    fn read_until(
+    fn read_from(
         &mut self,
-        deadline: Instant,
+        begun: Instant,
         length: usize,
         bytes: &mut BytesMut,
-    ) -> io::Result<()> {
+        held: &mut Held,
+    ) -> Result<(), RequestError> {
         let mut filled = 0;
         while filled < length {
             if filled == bytes.len() {
-                bytes.resize((filled + STEP).min(length), 0);
+                let step = (3 * filled).clamp(STEP_FIRST, STEP_MAX);
+                let more = step.min(length - filled);
+                // The first step is held since the request was begun.
+                if filled > 0 {
+                    let room = held.grow(more).ok_or(RequestError::Stopping)?;
+                    self.tell(room);
+                }
+                bytes.resize(filled + more, 0);
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let patience = ARRIVES_WITHIN + Duration::from_secs((filled / STEP_MAX) as u64);
+            let left = patience.saturating_sub(begun.elapsed());
+            let too_slow = RequestError::TooSlow {
+                bytes: length,
+                arrived: filled,
+                after: patience,
+            };
             if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
+                return Err(too_slow);
             }
-            self.reader.get_ref().set_read_timeout(Some(left))?;
+            self.stream.set_read_timeout(Some(left))?;
             match self.reader.read(&mut bytes[filled..]) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) if is_timeout(&error) => return Err(too_slow),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
     }
+}
+
+/// Whether a read or a write of a socket ended because its time was over.
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// Names a request by its first bytes.

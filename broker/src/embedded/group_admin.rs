@@ -16,7 +16,7 @@ use rusqlite::OptionalExtension;
 use super::broker::{Broker, read_error, storage_error};
 use super::group::Group;
 use super::group_call::Phase;
-use super::protocol::{code, text};
+use super::protocol::{code, once, text};
 
 /// The kind of every group that reads topics.
 const CONSUMER: &str = "consumer";
@@ -29,7 +29,8 @@ impl Broker {
         request: DescribeGroupsRequest,
         version: i16,
     ) -> DescribeGroupsResponse {
-        let groups = request.groups.into_iter().map(|id| {
+        let asked = once(request.groups, GroupId::clone);
+        let groups = asked.into_iter().map(|id| {
             let described = self
                 .coordinator
                 .look(&id, |group| describe(group, version))

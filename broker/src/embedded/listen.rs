@@ -42,3 +42,69 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), EmbeddedError>
             }
         })
 }
+
+/// Files that are left to the rest of the process: the broker's own file, readers of it, what else runs here.
+const FILES_KEPT: usize = 64;
+/// Connections that are served however few files may be open.
+const CONNECTIONS_LEAST: usize = 16;
+
+/// How many connections can be served of those wished for: each is an open file. Says so where it is less.
+pub(crate) fn connections_possible(wished: usize) -> usize {
+    let Some(files_max) = open_files_max() else {
+        return wished;
+    };
+    let possible = within(wished, files_max);
+    if possible < wished {
+        tracing::warn!(
+            connections_max = wished,
+            possible,
+            files_max,
+            "embedded broker: the limit of open files leaves room for fewer connections; raise it (ulimit -n), or lower connections_max"
+        );
+    }
+    possible
+}
+
+fn within(wished: usize, files_max: usize) -> usize {
+    let possible = files_max.saturating_sub(FILES_KEPT).max(CONNECTIONS_LEAST);
+    wished.min(possible)
+}
+
+/// The number of files that this process may have open, where the system tells.
+fn open_files_max() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))?;
+    // "unlimited" is no number, and no limit.
+    line.split_whitespace().nth(3)?.parse().ok()
+}
+
+/// What a log line about a connection that was not accepted says of the way out.
+pub(crate) fn remedy(error: &io::Error) -> &'static str {
+    // EMFILE of the process, ENFILE of the machine: the same numbers on every Unix.
+    match error.raw_os_error() {
+        Some(24) => "raise the limit of open files (ulimit -n), or lower connections_max",
+        Some(23) => "the machine has as many files open as it can: close some",
+        Some(_) | None => "it is tried again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_to_the_rest_of_the_process() {
+        assert_eq!(within(1_000, 1_024), 960);
+        assert_eq!(within(1_000, 20_000), 1_000);
+        assert_eq!(within(1_000, 32), CONNECTIONS_LEAST);
+        assert_eq!(within(1, 32), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_limit_of_this_process_is_read() {
+        assert!(open_files_max().is_some_and(|files| files > 0));
+    }
+}

@@ -9,7 +9,7 @@ use rusqlite::params;
 
 use super::broker::{Broker, read_error};
 use super::partition::PartitionId;
-use super::protocol::{count, text};
+use super::protocol::{count, once, text};
 use super::storage::{OFFSET_END, batch_row};
 
 impl Broker {
@@ -20,9 +20,9 @@ impl Broker {
         request: DescribeLogDirsRequest,
     ) -> DescribeLogDirsResponse {
         let asked: Vec<(TopicName, Vec<i32>)> = match request.topics {
-            Some(topics) => topics
+            Some(topics) => once(topics, |topic| topic.topic.clone())
                 .into_iter()
-                .map(|topic| (topic.topic, topic.partitions))
+                .map(|topic| (topic.topic, once(topic.partitions, |index| *index)))
                 .collect(),
             None => {
                 let all = self.topics.all();

@@ -78,7 +78,7 @@ impl Broker {
         };
         let result = self
             .coordinator
-            .join(&request.group_id, call)
+            .join(&request.group_id, call, &peer.waker)
             .ok_or(RequestError::Stopping)?;
         Ok(match result {
             Ok(joined) => accepted(joined, version),
@@ -90,6 +90,7 @@ impl Broker {
         &self,
         request: SyncGroupRequest,
         version: i16,
+        peer: &Peer,
     ) -> Result<SyncGroupResponse, RequestError> {
         let assignments = request
             .assignments
@@ -106,7 +107,7 @@ impl Broker {
         Ok(
             match self
                 .coordinator
-                .sync(caller, assignments)
+                .sync(caller, assignments, &peer.waker)
                 .ok_or(RequestError::Stopping)?
             {
                 Err(error) => response.with_error_code(error.code()),

@@ -18,6 +18,10 @@ struct State {
     next_ticket: u64,
     serving: u64,
     waited: u64,
+    /// Those that hold some and wait for more.
+    growing: usize,
+    /// Whether one of them was let over the limit.
+    overdrawn: bool,
     closed: bool,
 }
 
@@ -26,6 +30,7 @@ struct State {
 pub(crate) struct Held {
     memory: Arc<Memory>,
     bytes: usize,
+    overdraws: bool,
 }
 
 /// Whether there was room at once.
@@ -59,12 +64,7 @@ impl Memory {
             && (state.serving != ticket
                 || (state.held > 0 && state.held.saturating_add(bytes) > self.bytes_max))
         {
-            if room == Room::AtOnce {
-                state.waited += 1;
-                room = Room::AfterWaiting {
-                    times: state.waited,
-                };
-            }
+            room = state.waits(room);
             state = self
                 .changed
                 .wait(state)
@@ -82,6 +82,7 @@ impl Memory {
         let held = Held {
             memory: Arc::clone(self),
             bytes,
+            overdraws: false,
         };
         Some((held, room))
     }
@@ -92,6 +93,7 @@ impl Memory {
         Held {
             memory: Arc::clone(self),
             bytes,
+            overdraws: false,
         }
     }
 
@@ -111,11 +113,60 @@ impl Memory {
     }
 }
 
+impl State {
+    /// Counts a wait, once.
+    fn waits(&mut self, room: Room) -> Room {
+        if room != Room::AtOnce {
+            return room;
+        }
+        self.waited += 1;
+        Room::AfterWaiting { times: self.waited }
+    }
+}
+
+impl Held {
+    /// Holds so many bytes more, and waits for room first. Whoever holds some comes before those that hold none, and one
+    /// at a time may go over the limit: if all waited for each other, none would end.
+    ///
+    /// `None` when closed.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Option<Room> {
+        let memory = Arc::clone(&self.memory);
+        let mut state = memory.state();
+        let mut room = Room::AtOnce;
+        while !self.overdraws
+            && !state.closed
+            && state.held.saturating_add(bytes) > memory.bytes_max
+        {
+            if !state.overdrawn {
+                state.overdrawn = true;
+                self.overdraws = true;
+                break;
+            }
+            room = state.waits(room);
+            state.growing += 1;
+            state = memory
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.growing -= 1;
+        }
+        if state.closed {
+            return None;
+        }
+        state.held += bytes;
+        self.bytes += bytes;
+        Some(room)
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let mut state = self.memory.state();
         state.held -= self.bytes;
-        if state.serving < state.next_ticket {
+        if self.overdraws {
+            state.overdrawn = false;
+        }
+        if state.growing > 0 || state.serving < state.next_ticket {
             self.memory.changed.notify_all();
         }
     }
@@ -175,6 +226,29 @@ mod tests {
         threads
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
+        assert_eq!(held(&memory), 0);
+    }
+
+    #[test]
+    fn one_that_grows_may_go_over_the_limit_and_the_next_one_after_it() {
+        let memory = Arc::new(Memory::new(100));
+        let (mut first, _) = memory.hold(60).unwrap();
+        let (mut second, _) = memory.hold(40).unwrap();
+        assert_eq!(first.grow(50), Some(Room::AtOnce));
+        assert_eq!(first.grow(50), Some(Room::AtOnce));
+        let waiting = thread::spawn(move || {
+            let room = second.grow(10);
+            (second, room)
+        });
+        while memory.state().growing == 0 {
+            thread::yield_now();
+        }
+        assert_eq!(held(&memory), 200);
+        drop(first);
+        let (second, room) = waiting.join().unwrap();
+        assert_eq!(room, Some(Room::AfterWaiting { times: 1 }));
+        assert_eq!(held(&memory), 50);
+        drop(second);
         assert_eq!(held(&memory), 0);
     }
 

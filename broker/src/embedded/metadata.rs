@@ -16,7 +16,7 @@ use kafka_protocol::messages::{
 };
 
 use super::broker::{Broker, NODE};
-use super::protocol::{count, text};
+use super::protocol::{count, once, text};
 use super::topic_change::is_valid_name;
 use super::topics::{Topic, TopicMap};
 
@@ -27,18 +27,20 @@ impl Broker {
             self.config.auto_create_topics && (version < 4 || request.allow_auto_topic_creation);
         let topics = match request.topics {
             // In version 0 an empty list asks for all.
-            Some(asked) if !(version == 0 && asked.is_empty()) => asked
-                .into_iter()
-                .map(|topic| match topic.name {
-                    Some(name) => self.topic_metadata(&map, name, may_create),
-                    None => match map.iter().find(|(_, known)| known.uuid == topic.topic_id) {
-                        Some((name, known)) => described(TopicName(text(name)), known),
-                        None => MetadataResponseTopic::default()
-                            .with_topic_id(topic.topic_id)
-                            .with_error_code(ResponseError::UnknownTopicId.code()),
-                    },
-                })
-                .collect(),
+            Some(asked) if !(version == 0 && asked.is_empty()) => {
+                once(asked, |topic| (topic.name.clone(), topic.topic_id))
+                    .into_iter()
+                    .map(|topic| match topic.name {
+                        Some(name) => self.topic_metadata(&map, name, may_create),
+                        None => match map.iter().find(|(_, known)| known.uuid == topic.topic_id) {
+                            Some((name, known)) => described(TopicName(text(name)), known),
+                            None => MetadataResponseTopic::default()
+                                .with_topic_id(topic.topic_id)
+                                .with_error_code(ResponseError::UnknownTopicId.code()),
+                        },
+                    })
+                    .collect()
+            }
             Some(_) | None => map
                 .iter()
                 .map(|(name, topic)| described(TopicName(text(name)), topic))

@@ -22,7 +22,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::broker::{Broker, read_error, storage_error};
 use super::group_call::Caller;
 use super::ledger::now_ms;
-use super::protocol::{code, text};
+use super::protocol::{code, once, text};
 
 /// Bytes that may be committed beside an offset: Kafka's `offset.metadata.max.bytes`.
 pub(crate) const METADATA_MAX: usize = 4_096;
@@ -122,9 +122,9 @@ impl Broker {
         let response = OffsetFetchResponse::default();
         if version < 8 {
             let asked = request.topics.map(|topics| {
-                topics
+                once(topics, |topic| topic.name.clone())
                     .into_iter()
-                    .map(|topic| (topic.name, topic.partition_indexes))
+                    .map(|topic| (topic.name, once(topic.partition_indexes, |index| *index)))
                     .collect()
             });
             return match self.offsets_of(&request.group_id, asked, stable) {
@@ -136,11 +136,12 @@ impl Broker {
                 Err(_) => response,
             };
         }
-        let groups = request.groups.into_iter().map(|group| {
+        let asked = once(request.groups, |group| group.group_id.clone());
+        let groups = asked.into_iter().map(|group| {
             let asked = group.topics.map(|topics| {
-                topics
+                once(topics, |topic| topic.name.clone())
                     .into_iter()
-                    .map(|topic| (topic.name, topic.partition_indexes))
+                    .map(|topic| (topic.name, once(topic.partition_indexes, |index| *index)))
                     .collect()
             });
             let answer = OffsetFetchResponseGroup::default();

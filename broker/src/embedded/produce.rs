@@ -15,6 +15,12 @@ use super::protocol::{Asked, Reply, text};
 use super::record_rules::{RecordError, RecordRefusal, RecordRules};
 use super::sequence::Verdict;
 use super::settings::max_message_bytes;
+use super::storage::OFFSET_END;
+
+/// Offsets at the end of a partition that only the markers of transactions may take.
+const OFFSETS_KEPT: i64 = 1 << 20;
+/// Refused records that an answer names, over all its partitions.
+const NAMED_MAX: usize = 10_000;
 
 /// The records of one partition, checked as far as that goes without the log.
 struct Offered {
@@ -97,15 +103,19 @@ impl Broker {
     /// Hands the records to the writer. The answer comes after the commit.
     pub(crate) fn produce(&self, request: ProduceRequest, asked: Asked) -> Reply {
         let acks = request.acks;
-        let mut offered = Vec::new();
+        let (mut offered, mut named) = (Vec::new(), 0);
         for topic in request.topic_data {
             for partition in topic.partition_data {
                 let records = partition.records.unwrap_or_default();
-                let checked = if matches!(acks, -1..=1) {
+                let mut checked = if matches!(acks, -1..=1) {
                     self.check(&topic.name, partition.index, records)
                 } else {
                     Err(ResponseError::InvalidRequiredAcks.into())
                 };
+                if let Err(refusal) = &mut checked {
+                    refusal.records.truncate(NAMED_MAX - named);
+                    named += refusal.records.len();
+                }
                 offered.push(Offered {
                     topic: topic.name.clone(),
                     index: partition.index,
@@ -193,6 +203,10 @@ fn append(
     checked: &Checked,
 ) -> rusqlite::Result<Result<Taken, ResponseError>> {
     let (base_offset, start) = (ledger.log(id).next, ledger.log(id).start);
+    if base_offset + i64::from(checked.header.last_offset_delta) >= OFFSET_END - OFFSETS_KEPT {
+        // Refused before anything is written: an error of the file would take the whole commit with it.
+        return Ok(Err(ResponseError::PolicyViolation));
+    }
     let append_time = checked.broker_time.then(now_ms);
     let header = BatchHeader {
         max_timestamp: append_time.unwrap_or(checked.header.max_timestamp),

@@ -16,6 +16,8 @@ use kafka_protocol::messages::{
     api_versions_response::ApiVersion,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use super::broker::Broker;
@@ -67,6 +69,11 @@ pub(crate) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::ConsumerGroupHeartbeat, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
 ];
+
+/// Bytes that one element of a request takes at most once it is decoded, with its part of the answer.
+const ELEMENT_BYTES: usize = 512;
+/// Requests of fewer elements do not count what these take: it is less than a connection's stack.
+const ELEMENTS_FREE: usize = 1_000;
 
 /// Who sent a request.
 #[derive(Debug, Clone)]
@@ -175,9 +182,15 @@ pub(crate) fn answer(
         }
         return Err(RequestError::NotServed { api: key, version });
     }
-    let header = RequestHeader::decode(&mut frame, api.request_header_version(version))
+    let header_version = api.request_header_version(version);
+    shape::check_header(header_version, &frame)
+        .map_err(|reason| asked.malformed(reason.to_owned()))?;
+    let header = RequestHeader::decode(&mut frame, header_version)
         .map_err(|error| asked.malformed(error.to_string()))?;
-    shape::check(api, version, &frame).map_err(|reason| asked.malformed(reason.to_owned()))?;
+    let elements = shape::check(api, version, &frame)
+        .map_err(|reason| asked.malformed(reason.to_owned()))?
+        .elements;
+    let _unfolded = hold_elements(broker, elements)?;
     let client_id = header
         .client_id
         .map(|id| id.to_string())
@@ -188,6 +201,17 @@ pub(crate) fn answer(
         waker: Arc::clone(waker),
     };
     dispatch(broker, &peer, asked, frame)
+}
+
+/// Holds what many elements take once they are decoded and answered, until the request is.
+fn hold_elements(broker: &Broker, elements: usize) -> Result<Option<Held>, RequestError> {
+    if elements < ELEMENTS_FREE {
+        return Ok(None);
+    }
+    let mut held = broker.requests.take(0);
+    held.grow(elements * ELEMENT_BYTES)
+        .ok_or(RequestError::Stopping)?;
+    Ok(Some(held))
 }
 
 /// The answer to the first request of a connection for which there is no room; `None` when it asks for no versions.
@@ -267,7 +291,7 @@ fn dispatch(
         }
         ApiKey::SyncGroup => {
             let response =
-                broker.sync_group(asked.decode::<SyncGroupRequest>(&mut body)?, version)?;
+                broker.sync_group(asked.decode::<SyncGroupRequest>(&mut body)?, version, peer)?;
             asked.encode(&response).map(Reply::Now)
         }
         ApiKey::Heartbeat => reply(asked, body, |r: HeartbeatRequest| broker.heartbeat(&r)),
@@ -365,6 +389,15 @@ fn api_versions(error_code: i16) -> ApiVersionsResponse {
 /// A string as the protocol crate wants it.
 pub(crate) fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
+}
+
+/// Keeps the first of each: what is described or asked for once is not described again, however often it is named, so
+/// that an answer is not many times as large as what the broker knows and its request together.
+pub(crate) fn once<T, K: Hash + Eq>(named: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut seen = HashSet::with_capacity(named.len());
+    let mut named = named;
+    named.retain(|item| seen.insert(key(item)));
+    named
 }
 
 /// A count as the protocol has it.

@@ -17,6 +17,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use uuid::Uuid;
 
 use super::batch::tests::sample;
+use super::broker::Broker;
 use super::protocol::SERVED;
 use super::shape::check;
 use super::{EmbeddedBroker, EmbeddedConfig};
@@ -85,12 +86,21 @@ impl Talk {
         talk.patient()
     }
 
+    /// The same broker over one more connection.
+    pub(super) fn another(&self) -> Talk {
+        self.on(TcpStream::connect(self.bootstrap()).unwrap())
+    }
+
+    pub(super) fn inner(&self) -> Arc<Broker> {
+        self.broker.shared()
+    }
+
     pub(super) fn bootstrap(&self) -> String {
         self.broker.bootstrap_servers()
     }
 
     /// The broker is stopped and started again on its file.
-    fn restarted(self) -> Talk {
+    pub(super) fn restarted(self) -> Talk {
         let Talk {
             folder,
             broker,
@@ -140,7 +150,7 @@ impl Talk {
         {
             let body = Bytes::copy_from_slice(&frame[header_end..]);
             assert_eq!(
-                check(api, version, &body),
+                check(api, version, &body).map(|held| held.left_over),
                 Ok(0),
                 "shape of {api:?} version {version}"
             );

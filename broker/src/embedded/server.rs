@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::connection::{self, STACK_BYTES};
 use super::coordinator::Coordinator;
 use super::error::{EmbeddedError, RequestError};
 use super::ledger::Ledger;
-use super::listen::listen;
+use super::listen::{connections_possible, listen, remedy};
 use super::memory::Memory;
 use super::partition::TailBudget;
 use super::storage::{FileLock, Readers, open_copier, open_writer, sync_never};
@@ -60,12 +60,14 @@ impl EmbeddedBroker {
     ///
     /// When the port or the file is taken by another process, when the address is not loopback, and when the file
     /// cannot be opened. Nothing is left running then.
-    pub fn start(config: EmbeddedConfig) -> Result<EmbeddedBroker, EmbeddedError> {
+    pub fn start(mut config: EmbeddedConfig) -> Result<EmbeddedBroker, EmbeddedError> {
         if !config.listen.ip().is_loopback() {
             return Err(EmbeddedError::NotLoopback {
                 address: config.listen,
             });
         }
+        config.connections_max = connections_possible(config.connections_max);
+        config.idle_max = config.idle_max.max(Duration::from_millis(1));
         let lock = FileLock::take(&config.path)?;
         let sockets = listen(config.listen)?;
         let port = sockets[0].1.port();
@@ -138,6 +140,11 @@ impl EmbeddedBroker {
         self.shut_down();
     }
 
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> Arc<Broker> {
+        Arc::clone(&self.broker)
+    }
+
     fn start_workers(&mut self, ledger: Ledger) -> Result<(), EmbeddedError> {
         let broker = Arc::clone(&self.broker);
         let timers = spawn("kafka-groups", move || broker.coordinator.run())?;
@@ -205,7 +212,7 @@ struct Connections {
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     waker: Arc<Waker>,
     service: Service,
     thread: Option<JoinHandle<()>>,
@@ -220,21 +227,19 @@ enum Service {
 }
 
 impl Connections {
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, Connection>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn count(&self, service: Service) -> usize {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.open();
         let alike = |connection: &&Connection| connection.service == service;
         open.values().filter(alike).count()
     }
 
     /// Ends every connection and waits for their threads.
     fn close_all(&self) {
-        let open: Vec<Connection> = self
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain()
-            .map(|(_, connection)| connection)
-            .collect();
+        let open: Vec<Connection> = self.open().drain().map(|(_, open)| open).collect();
         for connection in &open {
             let _ = connection.stream.shutdown(Shutdown::Both);
             connection.waker.wake();
@@ -246,7 +251,7 @@ impl Connections {
 }
 
 fn accept(broker: &Arc<Broker>, connections: &Arc<Connections>, socket: &TcpListener) {
-    let mut refused = 0_u64;
+    let (mut refused, mut failed) = (0_u64, 0_u64);
     for number in 0_u64.. {
         let accepted = socket.accept();
         if broker.is_stopping() {
@@ -255,7 +260,11 @@ fn accept(broker: &Arc<Broker>, connections: &Arc<Connections>, socket: &TcpList
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "embedded broker: a connection could not be accepted");
+                failed += 1;
+                if failed.is_power_of_two() {
+                    let remedy = remedy(&error);
+                    tracing::warn!(%error, failed, remedy, "embedded broker: a connection could not be accepted");
+                }
                 thread::sleep(ACCEPT_PAUSE);
                 continue;
             }
@@ -291,48 +300,64 @@ fn start_connection(
 ) -> io::Result<()> {
     // The two listeners count on their own: the address tells their connections apart.
     let key = (number << 1) | u64::from(stream.local_addr()?.is_ipv6());
-    let waker = Arc::<Waker>::default();
-    let entry = Connection {
-        stream: stream.try_clone()?,
-        waker: Arc::clone(&waker),
-        service,
-        thread: None,
+    // One handle for all that read, write and end it: a process may have a thousand open.
+    let stream = Arc::new(stream);
+    let waker = Arc::new(Waker::of(Arc::clone(&stream)));
+    connections.open().insert(
+        key,
+        Connection {
+            stream: Arc::clone(&stream),
+            waker: Arc::clone(&waker),
+            service,
+            thread: None,
+        },
+    );
+    let end = End {
+        connections: Arc::clone(connections),
+        stream,
+        key,
     };
-    // Held until the thread is noted, so that a connection that ends at once finds its entry.
-    let mut open = connections
-        .open
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    let (broker, registry) = (Arc::clone(broker), Arc::clone(connections));
+    let broker = Arc::clone(broker);
+    // Without a thread, what was to be run is dropped, and `end` with it.
     let thread = thread::Builder::new()
         .name("kafka-connection".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || {
-            let peer = stream.peer_addr().ok();
+            let end = end;
+            let peer = end.stream.peer_addr().ok();
             let ended = match service {
-                Service::Full => connection::serve(&broker, stream, &waker),
-                Service::Refusal => connection::refuse(stream),
+                Service::Full => connection::serve(&broker, &end.stream, &waker),
+                Service::Refusal => connection::refuse(&end.stream),
             };
-            registry
-                .open
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&key);
             match ended {
                 Ok(()) | Err(RequestError::Closed(_) | RequestError::Stopping) => {}
+                Err(error @ RequestError::Idle { .. }) => {
+                    tracing::debug!(%error, ?peer, "embedded broker: a connection is closed");
+                }
                 Err(error) => {
-                    tracing::warn!(%error, ?peer, "embedded broker: a connection is closed")
+                    tracing::warn!(%error, ?peer, "embedded broker: a connection is closed");
                 }
             }
         })?;
-    open.insert(
-        key,
-        Connection {
-            thread: Some(thread),
-            ..entry
-        },
-    );
+    // A connection that has ended meanwhile has taken itself out.
+    if let Some(connection) = connections.open().get_mut(&key) {
+        connection.thread = Some(thread);
+    }
     Ok(())
+}
+
+/// Closes a connection and takes it out of the list, however its thread ends: a panic costs one connection.
+struct End {
+    connections: Arc<Connections>,
+    stream: Arc<TcpStream>,
+    key: u64,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.connections.open().remove(&self.key);
+    }
 }
 
 fn expire_txns(queue: &WriteQueue, clock: &TxnClock) {

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::ApiKey;
 
-/// Elements of all arrays of a request together. A fetch of 10,000 partitions has as many.
+/// Elements of all arrays of a request together, tagged fields included. A fetch of 10,000 partitions has as many.
 const ELEMENTS_MAX: usize = 1_000_000;
 
 /// Each request: its first flexible version (lengths as varints, tagged fields), and its fields in order.
@@ -68,7 +68,8 @@ const SHAPES: &[(ApiKey, i16, &str)] = &[
     ),
 ];
 
-static PARSED: LazyLock<HashMap<i16, (i16, Vec<Field>)>> = LazyLock::new(|| {
+/// Each request's first flexible version and its fields.
+pub(crate) static PARSED: LazyLock<HashMap<i16, (i16, Vec<Field>)>> = LazyLock::new(|| {
     let parsed = SHAPES.iter().map(|&(api, flexible, shape)| {
         (
             api as i16,
@@ -79,14 +80,20 @@ static PARSED: LazyLock<HashMap<i16, (i16, Vec<Field>)>> = LazyLock::new(|| {
 });
 
 #[derive(Debug)]
-struct Field {
-    kind: Kind,
+pub(crate) struct Field {
+    pub(crate) kind: Kind,
     first: i16,
     last: i16,
 }
 
+impl Field {
+    pub(crate) fn is_in(&self, version: i16) -> bool {
+        (self.first..=self.last).contains(&version)
+    }
+}
+
 #[derive(Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Fixed(usize),
     String,
     Bytes,
@@ -94,8 +101,38 @@ enum Kind {
     Structures(Vec<Field>),
 }
 
-/// Checks that a request's body holds what it claims. Returns how many bytes are left over.
-pub(crate) fn check(api: ApiKey, version: i16, body: &Bytes) -> Result<usize, &'static str> {
+/// What a request holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Elements of all its arrays, and tagged fields.
+    pub(crate) elements: usize,
+    /// Bytes after its end.
+    pub(crate) left_over: usize,
+}
+
+/// Checks that a request's header holds what it claims. `version` is the header's.
+pub(crate) fn check_header(version: i16, frame: &Bytes) -> Result<(), &'static str> {
+    let mut walk = Walk {
+        rest: frame.clone(),
+        version,
+        flexible: false,
+        elements: 0,
+    };
+    walk.skip(8)?;
+    if version >= 1 {
+        // The client's id keeps its old form in flexible headers.
+        let length = walk.length(true)?;
+        walk.skip(length)?;
+    }
+    if version >= 2 {
+        walk.flexible = true;
+        walk.tagged()?;
+    }
+    Ok(())
+}
+
+/// Checks that a request's body holds what it claims.
+pub(crate) fn check(api: ApiKey, version: i16, body: &Bytes) -> Result<Held, &'static str> {
     let (flexible, fields) = PARSED.get(&(api as i16)).ok_or("no shape is known")?;
     let mut walk = Walk {
         rest: body.clone(),
@@ -104,7 +141,10 @@ pub(crate) fn check(api: ApiKey, version: i16, body: &Bytes) -> Result<usize, &'
         elements: 0,
     };
     walk.structure(fields)?;
-    Ok(walk.rest.len())
+    Ok(Held {
+        elements: walk.elements,
+        left_over: walk.rest.len(),
+    })
 }
 
 struct Walk {
@@ -117,18 +157,20 @@ struct Walk {
 impl Walk {
     fn structure(&mut self, fields: &[Field]) -> Result<(), &'static str> {
         let version = self.version;
-        for field in fields
-            .iter()
-            .filter(|field| (field.first..=field.last).contains(&version))
-        {
+        for field in fields.iter().filter(|field| field.is_in(version)) {
             self.field(&field.kind)?;
         }
-        if self.flexible {
-            for _ in 0..self.varint()? {
-                self.varint()?;
-                let length = self.varint()?;
-                self.skip(length)?;
-            }
+        if self.flexible { self.tagged() } else { Ok(()) }
+    }
+
+    /// Unknown ones are kept by the decoder, each in a place of its own.
+    fn tagged(&mut self) -> Result<(), &'static str> {
+        let count = self.varint()?;
+        self.claim(count)?;
+        for _ in 0..count {
+            self.varint()?;
+            let length = self.varint()?;
+            self.skip(length)?;
         }
         Ok(())
     }
@@ -157,12 +199,17 @@ impl Walk {
 
     fn count(&mut self) -> Result<usize, &'static str> {
         let count = self.length(false)?;
+        self.claim(count)?;
+        Ok(count)
+    }
+
+    fn claim(&mut self, count: usize) -> Result<(), &'static str> {
         self.elements = self.elements.saturating_add(count);
         // No element is empty, so there cannot be more of them than bytes.
         if count > self.rest.len() || self.elements > ELEMENTS_MAX {
             return Err("it claims more elements than it can hold");
         }
-        Ok(count)
+        Ok(())
     }
 
     /// Reads a length; null counts as 0.

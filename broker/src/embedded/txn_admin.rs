@@ -19,7 +19,7 @@ use super::broker::{Broker, read_error, storage_error};
 use super::error::Unavailable;
 use super::ledger::{Ledger, now_ms};
 use super::partition::PartitionId;
-use super::protocol::text;
+use super::protocol::{once, text};
 use super::sequence::Window;
 use super::txn::{State, Txn};
 
@@ -78,7 +78,7 @@ impl Broker {
         &self,
         request: DescribeTransactionsRequest,
     ) -> DescribeTransactionsResponse {
-        let ids = request.transactional_ids;
+        let ids = once(request.transactional_ids, TransactionalId::clone);
         let asked = ids.clone();
         let described = self
             .look_at_txns(move |ledger| asked.into_iter().map(|id| describe(ledger, id)).collect());
@@ -97,8 +97,10 @@ impl Broker {
         &self,
         request: DescribeProducersRequest,
     ) -> DescribeProducersResponse {
-        let topics = request.topics.into_iter().map(|topic| {
-            let partitions = topic.partition_indexes.iter().map(|&index| {
+        let asked = once(request.topics, |topic| topic.name.clone());
+        let topics = asked.into_iter().map(|topic| {
+            let indexes = once(topic.partition_indexes, |index| *index);
+            let partitions = indexes.into_iter().map(|index| {
                 let response = PartitionResponse::default().with_partition_index(index);
                 let found = self
                     .topics

@@ -259,6 +259,7 @@ fn be_i64(bytes: &[u8], at: usize) -> i64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::fuzz_draw::sealed;
     use super::*;
 
     /// A batch of empty records with these timestamps, as a client would write it.
@@ -343,6 +344,20 @@ pub(crate) mod tests {
             (9, 5, 7)
         );
         assert_eq!(header.max_timestamp, 110);
+    }
+
+    #[test]
+    fn a_batch_that_claims_more_records_than_its_bytes_can_hold_is_refused() {
+        let plain = sample(-1, -1, -1, &[100, 101]);
+        for (codec, claim) in [(0, 3), (4, i32::MAX)] {
+            let mut batch = folded(codec, &plain).to_vec();
+            batch[23..27].copy_from_slice(&(claim - 1).to_be_bytes());
+            batch[57..61].copy_from_slice(&claim.to_be_bytes());
+            assert!(matches!(
+                BatchHeader::parse(&sealed(batch)),
+                Err(BatchError::Invalid(_))
+            ));
+        }
     }
 
     #[test]

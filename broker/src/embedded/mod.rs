@@ -30,6 +30,10 @@ mod expiry;
 mod fetch;
 mod fold;
 mod frame;
+#[cfg(test)]
+mod fuzz_draw;
+#[cfg(test)]
+mod fuzz_tests;
 mod group;
 mod group_admin;
 mod group_call;

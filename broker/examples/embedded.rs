@@ -1,7 +1,7 @@
 //! Serves an embedded broker until its standard input is closed (or it is ended by a signal).
 //!
 //! `cargo run -p backstitch-broker --example embedded -- --path FILE --port N [--auto-create]
-//! [--clean-every MS]` prints the bootstrap address as its only line. Tests start it to kill it.
+//! [--clean-every MS] [--idle MS]` prints the bootstrap address as its only line. Tests start it to kill it.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -31,9 +31,10 @@ fn config(mut args: impl Iterator<Item = String>) -> Result<EmbeddedConfig, Box<
             "--port" => config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, value()?.parse()?)),
             "--auto-create" => config.auto_create_topics = true,
             "--clean-every" => config.clean_every = Duration::from_millis(value()?.parse()?),
+            "--idle" => config.idle_max = Duration::from_millis(value()?.parse()?),
             _ => {
                 return Err(format!(
-                    "unknown argument {arg}: there are --path FILE, --port N, --auto-create and --clean-every MS"
+                    "unknown argument {arg}: there are --path FILE, --port N, --auto-create, --clean-every MS and --idle MS"
                 )
                 .into());
             }

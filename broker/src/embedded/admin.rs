@@ -113,7 +113,7 @@ impl Broker {
     ) -> DeleteTopicsResponse {
         let results = request.topic_names.into_iter().map(|name| {
             let topic = name.to_string();
-            let deleted = self.queue.write(move |ledger| delete(ledger, &topic));
+            let deleted = self.queue.free(move |ledger| delete(ledger, &topic));
             let result = DeletableTopicResult::default().with_name(Some(name));
             match flatten(deleted) {
                 Ok(()) => result,
@@ -153,7 +153,7 @@ impl Broker {
                     (topic.name.to_string(), asked.partition_index, asked.offset);
                 let deleted = self
                     .queue
-                    .write(move |ledger| delete_before(ledger, &name, index, offset));
+                    .free(move |ledger| delete_before(ledger, &name, index, offset));
                 let result = DeleteRecordsPartitionResult::default().with_partition_index(index);
                 match deleted.map_err(storage_error).and_then(|result| result) {
                     Ok(start) => result.with_low_watermark(start),

@@ -182,6 +182,14 @@ pub(crate) fn with_records(
     copy.freeze()
 }
 
+/// Whether a stored batch is as it was written, its place and the leader's epoch apart, which no checksum covers.
+pub(crate) fn is_sound(batch: &[u8]) -> bool {
+    batch.len() >= HEADER_LEN
+        && usize::try_from(be_i32(batch, 8))
+            .is_ok_and(|length| length + LENGTH_OVERHEAD == batch.len())
+        && crc32c::crc32c(&batch[CRC_START..]).to_be_bytes() == batch[17..21]
+}
+
 /// The first offset that a batch says it has.
 pub(crate) fn base_offset(batch: &[u8]) -> i64 {
     be_i64(batch, 0)

@@ -10,8 +10,9 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::config::EmbeddedConfig;
 use super::coordinator::Coordinator;
-use super::error::Unavailable;
+use super::error::{Unavailable, is_damage};
 use super::memory::Memory;
+use super::spare::Spare;
 use super::storage::Readers;
 use super::topics::Topics;
 use super::writer::WriteQueue;
@@ -29,6 +30,7 @@ pub(crate) struct Broker {
     pub(crate) topics: Arc<Topics>,
     pub(crate) queue: Arc<WriteQueue>,
     pub(crate) readers: Readers,
+    pub(crate) spare: Arc<Spare>,
     pub(crate) coordinator: Coordinator,
     /// What requests hold from when they are read until they are committed or answered.
     pub(crate) requests: Arc<Memory>,
@@ -55,7 +57,16 @@ pub(crate) fn storage_error(_: Unavailable) -> ResponseError {
 }
 
 /// A read that failed, logged and turned into what a client sees.
+///
+/// A client keeps still about a storage error and tries for ever; of damage it tells its user.
 pub(crate) fn read_error(error: rusqlite::Error) -> ResponseError {
+    if is_damage(&error) {
+        tracing::error!(
+            %error,
+            "embedded broker: the file is damaged; put a copy in its place, or let readers go on behind the damage"
+        );
+        return ResponseError::CorruptMessage;
+    }
     tracing::error!(%error, "embedded broker: the file cannot be read");
     ResponseError::KafkaStorageError
 }

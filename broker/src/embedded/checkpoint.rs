@@ -7,11 +7,14 @@
 
 use std::cell::Cell;
 use std::os::raw::c_int;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 
+use super::failpoint::{Point, reach};
+use super::spare::is_full;
 use super::storage::PAGE_BYTES;
 
 /// Pages of log that are left alone: what is written again and again is copied once.
@@ -42,6 +45,8 @@ pub(crate) struct Checkpoints {
     woken: Condvar,
     /// Held by who copies.
     copying: Mutex<()>,
+    /// Whether the file had no room for a copy since somebody asked.
+    no_room: AtomicBool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -77,10 +82,25 @@ impl Checkpoints {
         }
     }
 
+    /// Keeps others from copying for as long as the guard lives: SQLite would not let two wait for each other.
+    pub(crate) fn alone(&self) -> MutexGuard<'_, ()> {
+        self.copying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn copy(&self, db: &Connection) -> rusqlite::Result<()> {
-        let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.alone();
         // What a reader still sees, and what the cleaner is at, is left for the next time.
-        db.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))
+        let copied = db.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()));
+        let copied = copied.and_then(|()| reach(Point::LogCopiedBeside));
+        if copied.as_ref().is_err_and(is_full) {
+            self.no_room.store(true, Ordering::Relaxed);
+        }
+        copied
+    }
+
+    /// Whether a copy failed because the disk is full, since this was asked before.
+    pub(crate) fn had_no_room(&self) -> bool {
+        self.no_room.swap(false, Ordering::Relaxed)
     }
 }
 

@@ -275,7 +275,7 @@ impl Cleaner<'_> {
     /// Returns false when the partition is gone or will not have it.
     fn delete_before(&self, place: &Place, start: i64) -> Result<bool, Unavailable> {
         let place = place.clone();
-        self.broker.queue.write(move |ledger| {
+        self.broker.queue.free(move |ledger| {
             if !place.is_there(ledger) {
                 return Ok(false);
             }

@@ -4,14 +4,14 @@
 //! judged, oldest first ([`Sweep`]). Both see batches below the stable offset only, so every transaction is decided.
 //!
 //! A batch that loses all its records goes whole. Kafka must keep an empty one where it is the last of its producer,
-//! whose sequence it learns from the log; here sequences rest in a table of their own. A batch that cannot be unpacked
-//! stays as it is, and from there on no tombstone goes: what it deletes may be in that batch.
+//! whose sequence it learns from the log; here sequences rest in a table of their own. A batch that is damaged or cannot
+//! be unpacked stays as it is, and from there on no tombstone goes: what it deletes may be in that batch.
 
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::batch::{BatchHeader, base_offset};
+use super::batch::{BatchHeader, base_offset, is_sound};
 use super::partition::Aborted;
 use super::unpacked::{Span, Unpacked};
 
@@ -58,6 +58,9 @@ pub(crate) struct NewestKeys {
 impl NewestKeys {
     /// Learns the keys of a batch. Batches come in the order of their offsets.
     pub(crate) fn learn(&mut self, batch: &[u8], given_up: &GivenUp) {
+        if !is_sound(batch) {
+            return;
+        }
         let header = BatchHeader::read(batch);
         if header.is_control() || given_up.holds(&header, base_offset(batch)) {
             return;
@@ -111,7 +114,7 @@ pub(crate) struct Sweep<'a> {
     tombstones_ms: i64,
     /// Producers whose transaction has records that stay and whose marker has not been met.
     unmarked: HashSet<i64>,
-    /// Whether a batch was met that cannot be unpacked.
+    /// Whether a batch was met that is damaged or cannot be unpacked.
     closed_seen: bool,
 }
 
@@ -134,6 +137,11 @@ impl<'a> Sweep<'a> {
 
     /// Judges the next batch. `until_ms` is what an earlier [`Fate::StayUntil`] said of it.
     pub(crate) fn judge(&mut self, batch: &[u8], until_ms: Option<i64>) -> Fate {
+        if !is_sound(batch) {
+            // To rewrite it would be to vouch for it.
+            self.closed_seen = true;
+            return Fate::Stay;
+        }
         let header = BatchHeader::read(batch);
         if header.is_control() {
             return self.judge_marker(&header, until_ms);

@@ -18,6 +18,7 @@ use rusqlite::params;
 use super::broker::{Broker, NODE, storage_error};
 use super::broker_settings::{BrokerSetting, broker_settings, started_with};
 use super::config::EmbeddedConfig;
+use super::failpoint::{Point, reach};
 use super::ledger::Ledger;
 use super::protocol::{once, text};
 use super::setting_docs::{broker_name, doc};
@@ -170,7 +171,8 @@ impl Broker {
         let topic = name.to_owned();
         match self
             .queue
-            .write(move |ledger| set_configs(ledger, &topic, changes, replace, validate_only))
+            // It may be a shorter retention, to make room.
+            .free(move |ledger| set_configs(ledger, &topic, changes, replace, validate_only))
         {
             Ok(Ok(())) => (0, None),
             Ok(Err((error, message))) => refuse(error, &message),
@@ -254,6 +256,7 @@ pub(crate) fn save(ledger: &Ledger, topic: &Topic) -> rusqlite::Result<()> {
     ledger
         .db
         .execute("delete from topic_config where topic = ?1", [topic.id])?;
+    reach(Point::SettingsCleared)?;
     let mut add = ledger
         .db
         .prepare_cached("insert into topic_config (topic, name, value) values (?1, ?2, ?3)")?;

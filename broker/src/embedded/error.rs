@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rusqlite::ErrorCode;
+
 /// Why the embedded broker did not start. Each message names the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
@@ -52,6 +54,17 @@ pub enum EmbeddedError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// What the file holds is not what was written, or never was a broker's.
+    #[error(
+        "broker file {} is damaged, or is no broker's file: put a copy in its place, or move it away, with its -wal and \
+         -shm, to begin anew; what can still be read of it comes out by: sqlite3 FILE .recover", path.display()
+    )]
+    Damaged {
+        /// The broker's file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// The lock beside the file cannot be made.
     #[error("cannot lock broker file {}: check the folder and its rights", path.display())]
     Lock {
@@ -76,6 +89,33 @@ pub enum EmbeddedError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl EmbeddedError {
+    /// What went wrong with the file at the start.
+    pub(crate) fn of_file(
+        attempted: &'static str,
+        path: PathBuf,
+        source: rusqlite::Error,
+    ) -> EmbeddedError {
+        if is_damage(&source) {
+            return EmbeddedError::Damaged { path, source };
+        }
+        EmbeddedError::Storage {
+            attempted,
+            path,
+            source,
+        }
+    }
+}
+
+/// Whether what is in the file is wrong, so that another try will not help.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(
+        code,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
 }
 
 /// The file refused a change, or the broker is stopping. The client may try again.

@@ -9,6 +9,7 @@ use rusqlite::params;
 
 use super::broker::Broker;
 use super::cleaner::Halt;
+use super::failpoint::{Point, reach};
 use super::ledger::Ledger;
 use super::partition::PartitionId;
 
@@ -90,6 +91,7 @@ fn delete_offsets(ledger: &mut Ledger, groups: &[String], before: i64) -> rusqli
             .db
             .prepare_cached("delete from group_offset where group_id = ?1 and committed_ms < ?2")?
             .execute(params![group, before])?;
+        reach(Point::OffsetsForgotten)?;
         tracing::info!(%group, deleted, "embedded broker: the offsets of a group that rests are forgotten");
     }
     Ok(())
@@ -147,6 +149,7 @@ fn forget_txns(ledger: &mut Ledger, ids: &[String], before: i64) -> rusqlite::Re
                 "delete from txn where id = ?1 and started_ms is null and touched_ms < ?2",
             )?
             .execute(params![id, before])?;
+        reach(Point::TxnForgotten)?;
         if deleted > 0 {
             ledger.txns.remove(id);
             gone.insert(id);

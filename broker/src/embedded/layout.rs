@@ -5,6 +5,7 @@
 
 use rusqlite::Connection;
 
+use super::failpoint::{Point, reach};
 use super::ledger::now_ms;
 
 /// The layout this version writes.
@@ -61,14 +62,14 @@ impl From<rusqlite::Error> for LayoutError {
 pub(crate) fn lay_out(db: &Connection) -> Result<(), LayoutError> {
     match db.query_row("pragma user_version", [], |row| row.get(0))? {
         0 => db.execute_batch(&format!(
-            "begin immediate; {SCHEMA} pragma user_version = {LAYOUT}; commit"
+            "begin immediate; {SCHEMA} pragma user_version = {LAYOUT};"
         ))?,
         1 => {
             let now = now_ms();
             db.execute_batch(&format!(
                 "begin immediate; {FROM_1}
                  update group_offset set committed_ms = {now}; update txn set touched_ms = {now};
-                 pragma user_version = {LAYOUT}; commit"
+                 pragma user_version = {LAYOUT};"
             ))?;
             tracing::info!(
                 from = 1,
@@ -76,10 +77,11 @@ pub(crate) fn lay_out(db: &Connection) -> Result<(), LayoutError> {
                 "embedded broker: the file is brought to a new layout"
             );
         }
-        LAYOUT => {}
+        LAYOUT => return Ok(()),
         found => return Err(LayoutError::Unknown(found)),
     }
-    Ok(())
+    reach(Point::LaidOut)?;
+    Ok(db.execute_batch("commit")?)
 }
 
 /// Whether deleted pages can be given back while the broker serves. Only a rebuild can change that of a file: a small
@@ -99,7 +101,9 @@ pub(crate) fn make_shrinkable(db: &Connection) -> rusqlite::Result<bool> {
         return Ok(false);
     }
     // Without the room for a second copy, it is served as it is as well.
-    match db.execute_batch("pragma auto_vacuum = incremental; vacuum") {
+    let rebuilt = reach(Point::Rebuilding)
+        .and_then(|()| db.execute_batch("pragma auto_vacuum = incremental; vacuum"));
+    match rebuilt {
         Ok(()) => Ok(true),
         Err(error) => {
             tracing::warn!(%error, "embedded broker: the file could not be rebuilt, and does not get smaller");

@@ -6,6 +6,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,8 +14,10 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::batch::BatchHeader;
+use super::failpoint::{Point, pass, reach};
 use super::partition::{Aborted, Bounds, Partition, PartitionId, PlacedBatch, Swapped, TailBudget};
 use super::sequence::Window;
+use super::spare::Spare;
 use super::storage::{OFFSET_END, batch_row};
 use super::topics::{TopicMap, Topics};
 use super::txn::{Txn, TxnClock};
@@ -79,6 +82,8 @@ pub(crate) struct Ledger {
     pub(crate) map_changed: bool,
     pub(crate) logs: HashMap<PartitionId, Log>,
     pub(crate) changed: BTreeSet<PartitionId>,
+    /// Partitions of a commit that failed, and may have landed all the same.
+    pub(crate) doubted: BTreeSet<PartitionId>,
     pub(crate) dropped: Vec<Arc<Partition>>,
     pub(crate) txns: HashMap<String, Txn>,
     /// Producer id to transactional id.
@@ -88,6 +93,7 @@ pub(crate) struct Ledger {
     pub(crate) topics: Arc<Topics>,
     pub(crate) clock: Arc<TxnClock>,
     pub(crate) budget: Arc<TailBudget>,
+    pub(crate) spare: Arc<Spare>,
 }
 
 impl Ledger {
@@ -98,12 +104,14 @@ impl Ledger {
         clock: Arc<TxnClock>,
         budget: Arc<TailBudget>,
     ) -> rusqlite::Result<Ledger> {
+        let spare = Spare::of(Path::new(db.path().unwrap_or_default()));
         let mut ledger = Ledger {
             db,
             map: TopicMap::new(),
             map_changed: false,
             logs: HashMap::new(),
             changed: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             dropped: Vec::new(),
             txns: HashMap::new(),
             owners: HashMap::new(),
@@ -112,6 +120,7 @@ impl Ledger {
             topics,
             clock,
             budget,
+            spare: Arc::new(spare),
         };
         ledger.read()?;
         Ok(ledger)
@@ -127,13 +136,16 @@ impl Ledger {
 
     /// Opens the SQL transaction of the next commit.
     pub(crate) fn begin(&mut self) -> rusqlite::Result<()> {
+        reach(Point::Beginning)?;
         self.db.execute_batch("begin immediate")
     }
 
     /// Commits, then shows everybody what changed.
     pub(crate) fn commit(&mut self) -> rusqlite::Result<()> {
         self.save_windows()?;
+        reach(Point::Committing)?;
         self.db.execute_batch("commit")?;
+        reach(Point::Landed)?;
         if self.map_changed {
             self.topics.replace(self.map.clone());
             self.map_changed = false;
@@ -157,6 +169,7 @@ impl Ledger {
         if std::mem::take(&mut self.txns_changed) {
             self.clock.publish(&self.txns);
         }
+        pass(Point::Published);
         Ok(())
     }
 
@@ -232,7 +245,9 @@ impl Ledger {
         let mut forget = self.db.prepare_cached(
             "delete from producer where partition = ?1 and producer_id = ?2 and touched_ms < ?3",
         )?;
-        Ok(forget.execute(params![id.0, producer_id, rested_before_ms])? > 0)
+        let forgotten = forget.execute(params![id.0, producer_id, rested_before_ms])? > 0;
+        reach(Point::ProducerForgotten)?;
+        Ok(forgotten)
     }
 
     /// Appends a batch that already carries its place.
@@ -261,6 +276,7 @@ impl Ledger {
                 header.max_timestamp,
                 &bytes[..]
             ])?;
+        reach(Point::Appended)?;
         log.next = last_offset + 1;
         log.fresh.push(PlacedBatch {
             base_offset,
@@ -279,6 +295,7 @@ impl Ledger {
                 "insert or replace into setting (name, value) values ('next_producer_id', ?1)",
             )?
             .execute([(id + 1).to_string()])?;
+        reach(Point::ProducerIdTaken)?;
         self.next_producer_id = id + 1;
         Ok(id)
     }
@@ -310,6 +327,7 @@ impl Ledger {
                         window.to_bytes(),
                         now
                     ])?;
+                    reach(Point::WindowSaved)?;
                 }
             }
             if log.windows.len() > WINDOWS_MAX {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
+use super::failpoint::{Point, reach};
 use super::ledger::{Ledger, Log, PRODUCER_ID_FIRST};
-use super::partition::{Aborted, Partition, PartitionId};
+use super::partition::{Aborted, Bounds, Partition, PartitionId};
 use super::storage::{OFFSET_END, batch_row, row_offset};
 use super::topics::{Topic, TopicMap};
 
@@ -20,7 +21,7 @@ impl Ledger {
             .map(|(id, log)| (id, log.partition))
             .chain(published)
             .collect();
-        self.changed.clear();
+        self.doubted.append(&mut self.changed);
         self.dropped.clear();
         self.map_changed = false;
         self.next_producer_id = self
@@ -33,8 +34,9 @@ impl Ledger {
             .optional()?
             .unwrap_or(PRODUCER_ID_FIRST);
         self.read_topics(&known)?;
+        reach(Point::Reading)?;
         super::txn::read(self)?;
-        self.show_all()
+        self.show_all(&known)
     }
 
     fn published(&self) -> impl Iterator<Item = (PartitionId, Arc<Partition>)> + use<> {
@@ -105,8 +107,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Publishes the whole state, as after a start or a failure.
-    fn show_all(&mut self) -> rusqlite::Result<()> {
+    /// Publishes the whole state, as after a start or a failure. `known` are the partitions of before.
+    fn show_all(&mut self, known: &HashMap<PartitionId, Arc<Partition>>) -> rusqlite::Result<()> {
         let mut find =
             self.db.prepare("select producer_id, first_offset, marker_offset from aborted where partition = ?1 order by marker_offset")?;
         for (id, log) in &mut self.logs {
@@ -119,14 +121,91 @@ impl Ledger {
                     })
                 })?
                 .collect::<Result<Vec<_>, _>>()?;
-            if log.partition.bounds() != log.bounds() {
+            // A step of compaction changes records and no bounds.
+            if log.partition.bounds() != log.bounds() || self.doubted.contains(id) {
                 log.partition.reset(log.bounds(), aborted);
             }
         }
         drop(find);
+        self.doubted.clear();
+        let is_gone = |id: &PartitionId| !self.logs.contains_key(id);
+        for (_, partition) in known.iter().filter(|(id, _)| is_gone(id)) {
+            partition.reset(Bounds::default(), Vec::new());
+        }
         self.topics.replace(self.map.clone());
         self.clock.publish(&self.txns);
         self.txns_changed = false;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::batch::tests::sample;
+    use super::super::batch::{BatchHeader, placed};
+    use super::super::partition::{TailBudget, TailRead};
+    use super::super::storage::open_writer;
+    use super::super::swap::{Becomes, Change, Place, swap};
+    use super::super::topic_change::{NewTopic, create, delete};
+    use super::*;
+
+    /// A file with a compacted topic of one partition, which holds these batches.
+    fn table(folder: &tempfile::TempDir, batches: &[Bytes]) -> (Ledger, Place) {
+        let db = open_writer(&folder.path().join("broker.db")).unwrap();
+        let budget = Arc::new(TailBudget::new(1 << 20, 1 << 20));
+        let mut ledger = Ledger::load(db, Arc::default(), Arc::default(), budget).unwrap();
+        let settings = [("cleanup.policy".to_owned(), "compact".to_owned())];
+        let new = NewTopic {
+            name: "table".to_owned(),
+            partition_count: 1,
+            configs: settings.into(),
+        };
+        ledger.begin().unwrap();
+        create(&mut ledger, &new, false).unwrap().unwrap();
+        let id = ledger.log_of("table", 0).unwrap();
+        for batch in batches {
+            let batch = placed(batch, ledger.log(id).next, None);
+            ledger
+                .append(id, &BatchHeader::read(&batch), batch)
+                .unwrap();
+        }
+        ledger.commit().unwrap();
+        let (topic, index) = ("table".to_owned(), 0);
+        (ledger, Place { topic, index, id })
+    }
+
+    #[test]
+    fn after_a_step_of_compaction_that_may_have_landed_readers_have_what_the_file_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let batch = sample(-1, -1, -1, &[1]);
+        let (mut ledger, place) = table(&folder, &[batch.clone(), batch.clone(), batch]);
+        let partition = Arc::clone(&ledger.log(place.id).partition);
+        let in_memory = |from| match partition.read_tail(from, 3, |_| true) {
+            TailRead::Hot(batches, _) => Some(batches.len()),
+            TailRead::Cold => None,
+        };
+        assert_eq!(in_memory(0), Some(3));
+        ledger.begin().unwrap();
+        let to = Becomes::Gone;
+        let gone = Change { base_offset: 1, to };
+        assert!(swap(&mut ledger, &place, vec![gone], None).unwrap());
+        // It lands, and whoever asked for it is told that it did not.
+        ledger.db.execute_batch("commit").unwrap();
+        ledger.reload().unwrap();
+        assert_eq!(in_memory(0), None, "the file is read");
+    }
+
+    #[test]
+    fn after_the_end_of_a_topic_that_may_have_landed_its_readers_find_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut ledger, place) = table(&folder, &[sample(-1, -1, -1, &[1])]);
+        let partition = Arc::clone(&ledger.log(place.id).partition);
+        ledger.begin().unwrap();
+        delete(&mut ledger, "table").unwrap().unwrap();
+        ledger.db.execute_batch("commit").unwrap();
+        ledger.reload().unwrap();
+        assert_eq!(partition.bounds(), Bounds::default());
     }
 }

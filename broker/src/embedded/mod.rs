@@ -8,7 +8,8 @@
 //! | rules | `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `setting_docs`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
 //! | file | `writer` (group commit), `checkpoint` (its log), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads) |
-//! | cleaning | `cleaner` (rounds, retention) woken by `news`, `sweeper` (compaction), `expiry` (offsets, producers), `space` (pages, log) |
+//! | cleaning | `cleaner` (rounds, retention) woken by `news`, `sweeper` (compaction), `expiry` (offsets, producers), `space` (pages, log), `spare` (a full disk) |
+//! | tests | `failpoint` (where a test lets the broker die or its file refuse; in no release) |
 //!
 //! A change goes through `writer`: it is made in `ledger`, committed with all others that wait, and only then shown to
 //! readers and acknowledged. It is for one machine: no replication, no TLS, no access control.
@@ -27,6 +28,7 @@ mod connection;
 mod coordinator;
 mod error;
 mod expiry;
+mod failpoint;
 mod fetch;
 mod fold;
 mod frame;
@@ -73,6 +75,7 @@ mod setting_docs;
 mod settings;
 mod shape;
 mod space;
+mod spare;
 mod storage;
 mod swap;
 mod sweeper;
@@ -87,4 +90,6 @@ mod writer;
 
 pub use config::EmbeddedConfig;
 pub use error::EmbeddedError;
+#[cfg(feature = "failpoints")]
+pub use failpoint::{Does, Failpoint, Point, arm, disarm, reached, wait_for};
 pub use server::EmbeddedBroker;

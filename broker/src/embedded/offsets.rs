@@ -20,6 +20,7 @@ use kafka_protocol::messages::{
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::broker::{Broker, read_error, storage_error};
+use super::failpoint::{Point, reach};
 use super::group_call::Caller;
 use super::ledger::now_ms;
 use super::protocol::{code, once, text};
@@ -315,6 +316,7 @@ pub(crate) fn keep(
             kept.metadata,
             now
         ])?;
+        reach(Point::OffsetKept)?;
     }
     Ok(())
 }

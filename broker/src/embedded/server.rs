@@ -16,6 +16,7 @@ use super::config::EmbeddedConfig;
 use super::connection::{self, STACK_BYTES};
 use super::coordinator::Coordinator;
 use super::error::{EmbeddedError, RequestError};
+use super::failpoint::{Point, pass};
 use super::ledger::Ledger;
 use super::listen::{connections_possible, listen, remedy};
 use super::memory::Memory;
@@ -28,6 +29,8 @@ use super::writer::{self, WriteQueue};
 
 /// Wait after an accept that failed for want of resources, so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Wait after the file refused to give up a transaction that is out of time. The refusal made it due again at once.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// Connections over the limit that are told so at once; more are closed without a word.
 const REFUSED_MAX: usize = 16;
 
@@ -73,11 +76,7 @@ impl EmbeddedBroker {
         let port = sockets[0].1.port();
         let storage = |attempted| {
             let path = config.path.clone();
-            move |source| EmbeddedError::Storage {
-                attempted,
-                path,
-                source,
-            }
+            move |source| EmbeddedError::of_file(attempted, path, source)
         };
         let db = open_writer(&config.path)?;
         if !config.durable {
@@ -98,6 +97,7 @@ impl EmbeddedBroker {
             topics,
             queue: Arc::default(),
             readers: Readers::new(config.path.clone()),
+            spare: Arc::clone(&ledger.spare),
             coordinator: Coordinator::new(config.initial_rebalance_delay),
             requests: Arc::new(Memory::new(config.requests_bytes_max)),
             answers: Arc::new(Memory::new(config.answers_bytes_max)),
@@ -190,9 +190,11 @@ impl EmbeddedBroker {
         self.broker.queue.checkpoints.close();
         self.broker.requests.close();
         self.connections.close_all();
+        pass(Point::Stopping);
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
+        pass(Point::Stopped);
         self.lock = None;
         tracing::info!(bootstrap = %self.bootstrap_servers(), "embedded broker has stopped");
     }
@@ -362,10 +364,12 @@ impl Drop for End {
 
 fn expire_txns(queue: &WriteQueue, clock: &TxnClock) {
     while clock.wait_due() {
-        if let Ok(ids) = queue.write(Ledger::txn_expire) {
-            for id in ids {
-                tracing::warn!(transactional_id = %id, "embedded broker: a transaction ran out of time and is given up");
-            }
+        let Ok(ids) = queue.write(Ledger::txn_expire) else {
+            clock.rest(REFUSED_PAUSE);
+            continue;
+        };
+        for id in ids {
+            tracing::warn!(transactional_id = %id, "embedded broker: a transaction ran out of time and is given up");
         }
     }
 }

@@ -8,6 +8,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::broker::Broker;
 use super::cleaner::Halt;
+use super::failpoint::{Point, reach};
+use super::spare::FILE_BYTES_LEAST;
 
 /// Free bytes that are kept in any case, for what comes next.
 const SPARE_BYTES: i64 = 1 << 20;
@@ -20,15 +22,16 @@ const LOG_BYTES_MAX: u64 = 4 << 20;
 
 /// The pages of the file.
 #[derive(Debug, Clone, Copy)]
-struct Pages {
+pub(crate) struct Pages {
     /// Bytes of one.
-    size: i64,
+    pub(crate) size: i64,
     all: i64,
-    free: i64,
+    /// Those that can be given back.
+    pub(crate) free: i64,
 }
 
 impl Pages {
-    fn of(db: &Connection) -> rusqlite::Result<Pages> {
+    pub(crate) fn of(db: &Connection) -> rusqlite::Result<Pages> {
         let number = |pragma: &str| db.query_row(pragma, [], |row| row.get::<_, i64>(0));
         let can_shrink = number("pragma auto_vacuum")? != 0;
         Ok(Pages {
@@ -62,7 +65,7 @@ pub(crate) fn tidy(broker: &Broker, quiet: bool) -> Result<bool, Halt> {
         let step = surplus.min(STEP_BYTES / pages.size);
         broker
             .queue
-            .write(move |ledger| give_back(&ledger.db, step))?;
+            .free(move |ledger| give_back(&ledger.db, step))?;
         surplus -= step;
         if broker.is_stopping() {
             return Err(Halt::Stopping);
@@ -73,6 +76,9 @@ pub(crate) fn tidy(broker: &Broker, quiet: bool) -> Result<bool, Halt> {
     }
     let path = &broker.config.path;
     let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    if length(path) + length(&log_of(path)) >= FILE_BYTES_LEAST {
+        broker.spare.keep();
+    }
     // What was given back leaves the file only when the log is copied into it.
     let is_cut = u64::try_from(pages.all * pages.size).is_ok_and(|bytes| length(path) <= bytes);
     if is_cut && length(&log_of(path)) <= LOG_BYTES_MAX {
@@ -81,15 +87,15 @@ pub(crate) fn tidy(broker: &Broker, quiet: bool) -> Result<bool, Halt> {
     if !quiet {
         return Ok(true);
     }
-    Ok(!empty_log(path)?)
+    Ok(!empty_log(path, Duration::ZERO)?)
 }
 
-fn give_back(db: &Connection, pages: i64) -> rusqlite::Result<()> {
+pub(crate) fn give_back(db: &Connection, pages: i64) -> rusqlite::Result<()> {
     // Each step of this statement gives back one page.
     let mut statement = db.prepare(&format!("pragma incremental_vacuum({pages})"))?;
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
-    Ok(())
+    reach(Point::PagesGivenBack)
 }
 
 fn log_of(path: &Path) -> std::path::PathBuf {
@@ -98,19 +104,22 @@ fn log_of(path: &Path) -> std::path::PathBuf {
     name.into()
 }
 
-/// Copies the log into the file and cuts it off. The copying goes on beside the writer and readers; for the cut nobody
-/// is waited for. Returns whether it was cut.
-fn empty_log(path: &Path) -> rusqlite::Result<bool> {
+/// Copies the log into the file and cuts it off. The copying goes on beside the writer and readers; for the cut they are
+/// waited for no longer than `patience`. Returns whether it was cut.
+pub(crate) fn empty_log(path: &Path, patience: Duration) -> rusqlite::Result<bool> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(Duration::ZERO)?;
+    db.busy_timeout(patience)?;
     // The answer is 1, or an error where not even a look was possible, when somebody else is at work.
     let checkpoint = |pragma| match db.query_row(pragma, [], |row| row.get::<_, i64>(0)) {
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(1),
         answer => answer,
     };
     checkpoint("pragma wal_checkpoint(passive)")?;
-    Ok(checkpoint("pragma wal_checkpoint(truncate)")? == 0)
+    reach(Point::LogCopied)?;
+    let is_cut = checkpoint("pragma wal_checkpoint(truncate)")? == 0;
+    reach(Point::LogCut)?;
+    Ok(is_cut)
 }
 
 #[cfg(test)]
@@ -143,7 +152,7 @@ mod tests {
             )
             .unwrap();
         }
-        assert!(empty_log(&path).unwrap());
+        assert!(empty_log(&path, Duration::ZERO).unwrap());
         let size = |path: &Path| fs::metadata(path).unwrap().len();
         assert!(size(&path) > 20_000_000);
         db.execute("delete from batch where id > 0", []).unwrap();
@@ -152,7 +161,7 @@ mod tests {
         give_back(&db, surplus).unwrap();
         db.execute_batch("commit").unwrap();
         assert!(size(&log_of(&path)) > 0);
-        assert!(empty_log(&path).unwrap());
+        assert!(empty_log(&path, Duration::ZERO).unwrap());
         assert_eq!(size(&log_of(&path)), 0);
         assert!(size(&path) < 2_500_000, "{} bytes are left", size(&path));
         let left: i64 = db
@@ -172,8 +181,8 @@ mod tests {
         let _: i64 = reader.query_row(count, [], |row| row.get(0)).unwrap();
         db.execute("insert into batch values (1, 0, 0, x'00')", [])
             .unwrap();
-        assert!(!empty_log(&path).unwrap());
+        assert!(!empty_log(&path, Duration::ZERO).unwrap());
         reader.execute_batch("commit").unwrap();
-        assert!(empty_log(&path).unwrap());
+        assert!(empty_log(&path, Duration::ZERO).unwrap());
     }
 }

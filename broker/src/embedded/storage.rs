@@ -7,10 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi, params};
 
+use super::batch::is_sound;
 use super::checkpoint;
 use super::error::EmbeddedError;
+use super::failpoint::{Point, reach};
 use super::layout::{LAYOUT, LayoutError, lay_out, make_shrinkable};
 use super::partition::{Aborted, PartitionId};
 use super::records::first_at_or_after;
@@ -85,13 +87,8 @@ impl FileLock {
 
 /// Opens the file for its one writer, making it when it is not there.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, EmbeddedError> {
-    let failed = |attempted| {
-        move |source| EmbeddedError::Storage {
-            attempted,
-            path: path.to_owned(),
-            source,
-        }
-    };
+    let failed =
+        |attempted| move |source| EmbeddedError::of_file(attempted, path.to_owned(), source);
     let db = Connection::open(path).map_err(failed("open"))?;
     db.busy_timeout(Duration::from_secs(5))
         .map_err(failed("open"))?;
@@ -161,7 +158,7 @@ impl Readers {
             Some(db) => db,
             None => self.open()?,
         };
-        let result = work(&db);
+        let result = reach(Point::ColdRead).and_then(|()| work(&db));
         if result.is_ok() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             if idle.len() < READERS_KEPT {
@@ -203,17 +200,48 @@ pub(crate) fn read_batches(
         Some(_) | None => batch_row(partition, from),
     };
     let mut scan =
-        db.prepare_cached("select bytes from batch where id >= ?1 and id < ?2 order by id")?;
+        db.prepare_cached("select id, bytes from batch where id >= ?1 and id < ?2 order by id")?;
     let mut rows = scan.query(params![first, batch_row(partition, upper)])?;
     let mut batches = Vec::new();
     while let Some(row) = rows.next()? {
-        let bytes = row.get_ref(0)?.as_blob()?;
+        let bytes = row.get_ref(1)?.as_blob()?;
+        if !is_sound(bytes) {
+            // Those before it are given out; whoever reads on from there is told.
+            if batches.is_empty() {
+                return Err(damaged(db, partition, row.get(0)?));
+            }
+            break;
+        }
         if !take(bytes.len()) {
             break;
         }
         batches.push(Bytes::copy_from_slice(bytes));
     }
     Ok(batches)
+}
+
+/// A stored batch, if its bytes are as they were written.
+fn sound<'a>(
+    db: &Connection,
+    partition: PartitionId,
+    row: &'a rusqlite::Row<'_>,
+) -> rusqlite::Result<&'a [u8]> {
+    let bytes = row.get_ref("bytes")?.as_blob()?;
+    if is_sound(bytes) {
+        return Ok(bytes);
+    }
+    Err(damaged(db, partition, row.get("id")?))
+}
+
+fn damaged(db: &Connection, partition: PartitionId, row: i64) -> rusqlite::Error {
+    let find = "select topic.name || '-' || position from partition join topic on topic.id = topic where partition.id = ?1";
+    let name: rusqlite::Result<String> = db.query_row(find, [partition.0], |row| row.get(0));
+    let message = format!(
+        "the batch at offset {} of {} is not as it was written",
+        row_offset(row),
+        name.unwrap_or_else(|_| format!("partition row {}", partition.0))
+    );
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(message))
 }
 
 /// Reads what the index tells of batches, from the one with the base offset `from` on, below `upper`.
@@ -290,7 +318,7 @@ pub(crate) fn offset_at(
     timestamp: i64,
 ) -> rusqlite::Result<Option<(i64, i64)>> {
     let mut find = db.prepare_cached(
-        "select bytes from batch where id between ?1 and ?2 and last_offset >= ?3 and max_timestamp >= ?4 order by id",
+        "select id, bytes from batch where id between ?1 and ?2 and last_offset >= ?3 and max_timestamp >= ?4 order by id",
     )?;
     let mut rows = find.query(params![
         batch_row(partition, 0),
@@ -300,7 +328,7 @@ pub(crate) fn offset_at(
     ])?;
     // A batch may have its newest record before the start; then the next one is looked at.
     while let Some(row) = rows.next()? {
-        let found = first_at_or_after(row.get_ref(0)?.as_blob()?, timestamp, start);
+        let found = first_at_or_after(sound(db, partition, row)?, timestamp, start);
         if found.is_some() {
             return Ok(found);
         }
@@ -314,15 +342,15 @@ pub(crate) fn newest_timestamp(
     partition: PartitionId,
 ) -> rusqlite::Result<Option<(i64, i64)>> {
     let mut find = db.prepare_cached(
-        "select bytes, max_timestamp, last_offset from batch where id between ?1 and ?2 order by max_timestamp desc, id limit 1",
+        "select id, bytes, max_timestamp, last_offset from batch where id between ?1 and ?2 order by max_timestamp desc, id limit 1",
     )?;
     let range = params![
         batch_row(partition, 0),
         batch_row(partition, OFFSET_END - 1)
     ];
     find.query_row(range, |row| {
-        let (newest, last): (i64, i64) = (row.get(1)?, row.get(2)?);
-        let first = first_at_or_after(row.get_ref(0)?.as_blob()?, newest, 0);
+        let (newest, last): (i64, i64) = (row.get(2)?, row.get(3)?);
+        let first = first_at_or_after(sound(db, partition, row)?, newest, 0);
         Ok((first.map_or(last, |found| found.0), newest))
     })
     .optional()

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rusqlite::params;
 
 use super::batch::BatchHeader;
+use super::failpoint::{Point, reach};
 use super::ledger::Ledger;
 use super::partition::{PartitionId, Swapped};
 use super::policy::{Policy, Retention};
@@ -87,6 +88,7 @@ pub(crate) fn swap(
             .prepare_cached("update partition set compacted = max(compacted, ?2) where id = ?1")?
             .execute(params![place.id.0, compacted])?;
     }
+    reach(Point::Swapped)?;
     if !swapped.is_empty() {
         ledger.log(place.id).swapped.extend(swapped);
         ledger.changed.insert(place.id);
@@ -130,6 +132,7 @@ fn replace(
         .db
         .prepare_cached("update batch set bytes = ?2, max_timestamp = ?3 where id = ?1")?
         .execute(params![row, bytes, max_timestamp])?;
+    reach(Point::BatchReplaced)?;
     match until_ms {
         Some(until_ms) => note_horizon(ledger, id, base_offset, until_ms)?,
         None => forget_horizon(ledger, row)?,
@@ -143,6 +146,7 @@ fn remove(ledger: &Ledger, id: PartitionId, base_offset: i64) -> rusqlite::Resul
         .db
         .prepare_cached("delete from batch where id = ?1")?
         .execute([row])?;
+    reach(Point::BatchRemoved)?;
     forget_horizon(ledger, row)?;
     // If it was the marker of a transaction that was given up.
     ledger

@@ -9,6 +9,7 @@ use rusqlite::params;
 use uuid::Uuid;
 
 use super::configs;
+use super::failpoint::{Point, reach};
 use super::ledger::Ledger;
 use super::partition::{Partition, PartitionId};
 use super::protocol::count;
@@ -76,6 +77,7 @@ pub(crate) fn create(
         params![new.name, uuid.to_string()],
     )?;
     let id = ledger.db.last_insert_rowid();
+    reach(Point::TopicNamed)?;
     let partitions = add_partitions(ledger, id, 0..new.partition_count)?;
     let topic = Topic {
         id,
@@ -102,6 +104,7 @@ fn add_partitions(
             .execute(params![topic, position])?;
         let id = PartitionId(ledger.db.last_insert_rowid());
         partitions.push(ledger.add_log(id));
+        reach(Point::PartitionAdded)?;
     }
     Ok(partitions)
 }
@@ -162,6 +165,7 @@ pub(crate) fn delete(ledger: &mut Ledger, name: &str) -> rusqlite::Result<Result
         ledger.logs.remove(&id);
         ledger.changed.remove(&id);
         ledger.dropped.push(Arc::clone(partition));
+        reach(Point::PartitionEmptied)?;
     }
     ledger
         .db
@@ -213,6 +217,7 @@ pub(crate) fn delete_before(
         "delete from batch where id >= ?1 and id < ?2 and last_offset < ?3",
         rows,
     )?;
+    reach(Point::RecordsDeleted)?;
     // Of these rows, the batch that holds the new start is still there.
     ledger.db.execute(
         "delete from horizon where batch >= ?1 and batch < ?2

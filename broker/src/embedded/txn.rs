@@ -8,6 +8,7 @@ use kafka_protocol::ResponseError;
 use rusqlite::{OptionalExtension, params};
 
 use super::batch::{BatchHeader, end_marker, placed};
+use super::failpoint::{Point, reach};
 use super::ledger::{Ledger, now_ms};
 use super::partition::{Aborted, PartitionId};
 
@@ -118,6 +119,15 @@ impl TxnClock {
         self.changed.notify_all();
     }
 
+    /// Waits so long, or until closed.
+    pub(crate) fn rest(&self, pause: Duration) {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let rested = self
+            .changed
+            .wait_timeout_while(next, pause, |next| !next.closed);
+        drop(rested);
+    }
+
     /// Waits until a transaction is out of time. Returns false when closed.
     pub(crate) fn wait_due(&self) -> bool {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
@@ -220,7 +230,7 @@ impl Ledger {
             "update txn set started_ms = ?2 where id = ?1",
             params![id, txn.started_ms],
         )?;
-        Ok(())
+        reach(Point::TxnBegun)
     }
 
     /// Adds a partition to the open transaction.
@@ -330,6 +340,7 @@ impl Ledger {
             self.change_window(partition, producer_id, epoch, |window| {
                 window.advance_epoch(epoch)
             })?;
+            reach(Point::MarkerWritten)?;
         }
         if committed {
             self.db.execute(
@@ -337,6 +348,7 @@ impl Ledger {
                  select group_id, topic, position, committed, leader_epoch, metadata, ?2 from txn_offset where txn = ?1",
                 params![id, now_ms()],
             )?;
+            reach(Point::OffsetsMoved)?;
         }
         self.db
             .execute("delete from txn_partition where txn = ?1", [id])?;
@@ -373,6 +385,7 @@ impl Ledger {
             .collect();
         for id in &ids {
             self.txn_fence(id)?;
+            reach(Point::TxnFenced)?;
             self.txn_end(id, false)?;
         }
         self.txns_changed = true;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::checkpoint::{Checkpoints, LogWatch};
 use super::error::Unavailable;
+use super::failpoint::{Point, pass, reach};
 use super::ledger::Ledger;
 use super::news::News;
 
@@ -25,8 +26,17 @@ const QUEUE_CHANGES_MAX: usize = 10_000;
 type Answer = Box<dyn FnOnce() + Send>;
 type Change = Box<dyn FnOnce(&mut Ledger) -> rusqlite::Result<Answer> + Send>;
 
+/// What a change does to the room on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Adds,
+    /// It deletes, so it is taken on a full disk too.
+    Frees,
+}
+
 struct Queued {
     bytes: usize,
+    effect: Effect,
     change: Change,
 }
 
@@ -73,6 +83,15 @@ impl WriteQueue {
         bytes: usize,
         work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     ) -> Pending<T> {
+        self.queue(bytes, Effect::Adds, work)
+    }
+
+    fn queue<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        effect: Effect,
+        work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Pending<T> {
         let (sender, receiver) = sync_channel(1);
         let change: Change = Box::new(move |ledger| {
             let value = work(ledger)?;
@@ -93,7 +112,11 @@ impl WriteQueue {
         }
         if !waiting.closed {
             waiting.bytes += bytes;
-            waiting.changes.push_back(Queued { bytes, change });
+            waiting.changes.push_back(Queued {
+                bytes,
+                effect,
+                change,
+            });
             self.arrived.notify_one();
         }
         Pending(receiver)
@@ -105,6 +128,14 @@ impl WriteQueue {
         work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {
         self.submit(0, work).wait()
+    }
+
+    /// Makes a change that deletes and waits for its commit. It is taken on a full disk too.
+    pub(crate) fn free<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        self.queue(0, Effect::Frees, work).wait()
     }
 
     /// Whether no change waits.
@@ -127,7 +158,7 @@ impl WriteQueue {
     }
 
     /// Takes what waits, within the limits of one commit. `None` when closed and empty.
-    fn take(&self) -> Option<Vec<Change>> {
+    fn take(&self) -> Option<Vec<Queued>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         while waiting.changes.is_empty() {
             if waiting.closed {
@@ -147,13 +178,8 @@ impl WriteQueue {
                 break;
             }
             bytes += next.bytes;
-            taken.push(
-                waiting
-                    .changes
-                    .pop_front()
-                    .expect("the front was just seen")
-                    .change,
-            );
+            let next = waiting.changes.pop_front();
+            taken.push(next.expect("the front was just seen"));
         }
         waiting.bytes -= bytes;
         self.room.notify_all();
@@ -161,11 +187,27 @@ impl WriteQueue {
     }
 }
 
+/// Whatever ends the writer, nobody waits for it in vain.
+struct Leaving<'a>(&'a WriteQueue);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        let mut waiting = self
+            .0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        waiting.changes.clear();
+    }
+}
+
 /// Runs until the queue is closed and empty.
 pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
+    let _leaving = Leaving(queue);
     let mut sound = true;
     let mut log = LogWatch::default();
-    while let Some(changes) = queue.take() {
+    while let Some(mut changes) = queue.take() {
         if !sound {
             match ledger.reload() {
                 Ok(()) => {
@@ -179,25 +221,37 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
                 }
             }
         }
+        if ledger.spare.is_full(&queue.checkpoints) {
+            changes.retain(|queued| queued.effect == Effect::Frees);
+            if changes.is_empty() {
+                continue;
+            }
+        }
         match commit(&mut ledger, changes) {
             Ok(answers) => {
                 answers.into_iter().for_each(|answer| answer());
+                pass(Point::Answered);
                 queue.news.tell();
+                if let Err(error) = ledger.spare.regain(&ledger.db, &queue.checkpoints) {
+                    tracing::warn!(%error, "embedded broker: pages cannot be given back to the full disk");
+                }
                 log.after_commit(&ledger.db, &queue.checkpoints);
             }
             Err(error) => {
                 tracing::error!(%error, "embedded broker: the file took no change; the changes are refused");
+                ledger.spare.hear(&error);
                 sound = ledger.reload().is_ok();
             }
         }
     }
 }
 
-fn commit(ledger: &mut Ledger, changes: Vec<Change>) -> rusqlite::Result<Vec<Answer>> {
+fn commit(ledger: &mut Ledger, changes: Vec<Queued>) -> rusqlite::Result<Vec<Answer>> {
     ledger.begin()?;
     let mut answers = Vec::with_capacity(changes.len());
-    for change in changes {
-        answers.push(change(ledger)?);
+    for queued in changes {
+        answers.push((queued.change)(ledger)?);
+        reach(Point::Changed)?;
     }
     ledger.commit()?;
     Ok(answers)
@@ -283,6 +337,26 @@ mod tests {
         assert_eq!(noted(&readers), 1);
         queue.close();
         serving.join().unwrap();
+        assert_eq!(queue.write(|ledger| note(ledger, "late")), Err(Unavailable));
+    }
+
+    #[test]
+    fn when_the_writer_panics_everybody_is_refused_and_nobody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let (queue, ledger, _) = queue(&folder);
+        let bad = queue.submit(0, |_| -> rusqlite::Result<()> {
+            panic!("a mistake of ours")
+        });
+        let with_it = queue.submit(0, |ledger| note(ledger, "with it"));
+        let serving = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || run(&queue, ledger))
+        };
+        assert_eq!(
+            (bad.wait(), with_it.wait()),
+            (Err(Unavailable), Err(Unavailable))
+        );
+        assert!(serving.join().is_err());
         assert_eq!(queue.write(|ledger| note(ledger, "late")), Err(Unavailable));
     }
 }

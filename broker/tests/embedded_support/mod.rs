@@ -9,7 +9,10 @@
     reason = "each test file uses a part of it, and a failure is the test's"
 )]
 
+pub mod asks;
+pub mod diary;
 pub mod process;
+pub mod wire;
 
 use std::collections::BTreeMap;
 use std::path::Path;

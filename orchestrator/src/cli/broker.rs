@@ -109,6 +109,7 @@ fn in_the_way(error: EmbeddedError) -> CliError {
         EmbeddedError::NotLoopback { .. }
         | EmbeddedError::Listen { .. }
         | EmbeddedError::Storage { .. }
+        | EmbeddedError::Damaged { .. }
         | EmbeddedError::Lock { .. }
         | EmbeddedError::Layout { .. }
         | EmbeddedError::Thread { .. } => error.into(),

@@ -182,6 +182,7 @@ impl From<EmbeddedError> for CliError {
             EmbeddedError::NotLoopback { .. }
             | EmbeddedError::Listen { .. }
             | EmbeddedError::Storage { .. }
+            | EmbeddedError::Damaged { .. }
             | EmbeddedError::Lock { .. }
             | EmbeddedError::Layout { .. }
             | EmbeddedError::Thread { .. } => failed,

@@ -104,13 +104,13 @@ pub(crate) enum Command {
     ///
     /// Example: backstitch broker --listen 0 --ephemeral --auto-create-topics --json
     Broker(BrokerArgs),
-    /// Make, list, show and delete topics, on this broker or any Kafka
+    /// Make, list, show and delete topics, on the embedded broker or any Kafka
     #[command(subcommand)]
     Topics(TopicsCommand),
-    /// Look at what lies on a topic, decoded, and follow it
+    /// Look at the records of a topic, decoded, and follow them as they come
     #[command(subcommand)]
     Records(RecordsCommand),
-    /// Look at consumer groups, put them to other offsets, delete them
+    /// Look at consumer groups and how far behind they are, reset their offsets, delete them
     #[command(subcommand)]
     Groups(GroupsCommand),
     /// Publish events to a source topic

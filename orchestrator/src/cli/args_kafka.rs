@@ -50,7 +50,10 @@ pub(crate) enum TopicsCommand {
     ///
     /// Example: backstitch topics list
     List(TopicsListArgs),
-    /// Show one topic: its partitions, and the settings that differ from the default
+    /// Show one topic: its partitions, how long it keeps records, and the settings that differ from the default
+    ///
+    /// FIRST is the offset of the oldest record that is kept, NEXT the one that the next record gets. How long records
+    /// stay (cleanup.policy, retention.ms, retention.bytes; -1 is without limit) is always shown.
     ///
     /// Example: backstitch topics show backstitch.inbox
     Show(TopicsShowArgs),
@@ -81,7 +84,7 @@ pub(crate) struct TopicsListArgs {
 pub(crate) struct TopicsShowArgs {
     /// The topic
     pub(crate) name: String,
-    /// All settings, with those that are at their default
+    /// All settings, also those that are at their default
     #[arg(long)]
     pub(crate) all: bool,
 }
@@ -145,7 +148,7 @@ pub(crate) struct Choice {
     /// Only these partitions, separated by commas
     #[arg(long = "partition", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(0..))]
     pub(crate) partitions: Vec<i32>,
-    /// Only records with this key
+    /// Only records with exactly this key
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Option<String>,
     /// Only records with this text in their key, a header or their decoded value
@@ -187,7 +190,7 @@ pub(crate) struct RecordsListArgs {
 pub(crate) struct RecordsShowArgs {
     /// The topic
     pub(crate) topic: String,
-    /// Where it lies, as `records list` shows it
+    /// Its partition and offset, such as 0/17, as `records list` shows them
     #[arg(value_name = "PARTITION/OFFSET", value_parser = parse_place)]
     pub(crate) place: (i32, i64),
     #[command(flatten)]
@@ -221,8 +224,9 @@ pub(crate) enum GroupsCommand {
     ///
     /// Example: backstitch groups show backstitch.worker.charge-payment
     Show(GroupsShowArgs),
-    /// Put a group to other offsets: it reads again, or passes over
+    /// Reset a group's offsets in one topic, so that it reads records again or passes over some
     ///
+    /// Needs one of --to and --by.
     /// Says what would change; does it with --yes. The group must have no members: stop its consumers first. An offset
     /// outside of what a partition holds becomes the nearest one in it.
     ///

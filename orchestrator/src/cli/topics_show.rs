@@ -14,6 +14,9 @@ use super::context::Context;
 use super::error::CliError;
 use super::text::{harmless, table, write_table};
 
+/// What decides how long records stay: shown also where it is at its default.
+const KEEPING: [&str; 3] = ["cleanup.policy", "retention.ms", "retention.bytes"];
+
 /// First and next offsets of a topic's partitions; those without a leader are left out.
 pub(crate) type Bounds = BTreeMap<i32, Range<i64>>;
 
@@ -67,7 +70,11 @@ pub(crate) fn show(context: &Context, args: &TopicsShowArgs) -> Result<Answer, C
     let settings = admin.topic_settings(&args.name)?;
     let shown: Vec<&TopicSetting> = settings
         .iter()
-        .filter(|setting| args.all || setting.origin != SettingOrigin::Default)
+        .filter(|setting| {
+            args.all
+                || setting.origin != SettingOrigin::Default
+                || KEEPING.contains(&setting.name.as_str())
+        })
         .collect();
 
     let mut rows = table([

@@ -29,8 +29,26 @@ fn topics_are_made_listed_shown_and_deleted() {
     let shown = broker.json(&["topics", "show", "orders"]);
     assert_eq!(shown["partitions"][1]["first_offset"], 0);
     assert_eq!(shown["partitions"][1]["next_offset"], 2);
-    assert_eq!(shown["settings"][0]["name"], "max.message.bytes");
-    assert_eq!(shown["settings"].as_array().unwrap().len(), 1);
+    let settings = shown["settings"].as_array().unwrap().iter();
+    let mut settings: Vec<(&str, &str)> = settings
+        .map(|setting| {
+            (
+                setting["name"].as_str().unwrap(),
+                setting["origin"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    settings.sort_unstable();
+    assert_eq!(
+        settings,
+        [
+            ("cleanup.policy", "default"),
+            ("max.message.bytes", "topic"),
+            ("retention.bytes", "default"),
+            ("retention.ms", "default"),
+        ],
+        "how long records stay, and what differs from the default"
+    );
     let text = broker.text(&["topics", "show", "orders", "--all"]);
     assert!(
         text.contains("max.message.bytes") && text.contains("60000"),

@@ -106,6 +106,10 @@ func main() {
 			return
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: clients franz-go|sarama BOOTSTRAP")
+	if len(os.Args) == 9 && os.Args[1] == "loss" {
+		loss(os.Args[2:])
+		return
+	}
+	fmt.Fprintln(os.Stderr, "usage: clients franz-go|sarama BOOTSTRAP, or clients loss and what ../loss/writers.py says")
 	os.Exit(2)
 }

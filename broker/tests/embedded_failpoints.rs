@@ -14,13 +14,14 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Mutex;
 use std::thread;
+use std::time::Instant;
 
 use backstitch_broker::embedded::Point;
 use embedded_support::asks::STORAGE_ERROR;
 use embedded_support::diary::{Diary, Ended, seen};
 use embedded_support::process::Process;
 use embedded_support::wire::Wire;
-use embedded_support::{start, until};
+use embedded_support::{PATIENCE, start, until};
 
 /// Rounds of requests within which a point must be reached.
 const ROUNDS_MAX: usize = 60;
@@ -280,7 +281,8 @@ fn refuses_requests(point: Point) -> bool {
     !others.contains(&point) && matches!(way(point), Way::Round | Way::Commit)
 }
 
-/// What clients see of a broker is what a broker that starts with a copy of its file shows.
+/// What clients see of a broker is what a broker that starts with a copy of its file shows: as soon as both have given up the
+/// same transactions, which a refusal puts off for a second.
 fn assert_same_as_file(wire: &mut Wire, folder: &Path, when: &str) {
     let copy = tempfile::tempdir().unwrap();
     for name in ["broker.db", "broker.db-wal"] {
@@ -288,6 +290,8 @@ fn assert_same_as_file(wire: &mut Wire, folder: &Path, when: &str) {
     }
     let broker = start(copy.path());
     let mut other = Wire::connect(&broker.bootstrap_servers());
+    let deadline = Instant::now() + PATIENCE;
+    while seen(wire) != seen(&mut other) && Instant::now() < deadline {}
     assert_eq!(seen(wire), seen(&mut other), "{when}");
 }
 

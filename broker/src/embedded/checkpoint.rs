@@ -1,9 +1,9 @@
-//! The write-ahead log is copied into the file beside the writer, so that no commit waits for it.
+//! The write-ahead log is copied into the file beside the writer, so that commits seldom wait for it.
 //!
 //! SQLite would do it within the commit that reaches a size: each 16 MiB of records, those who wait for their
 //! acknowledgement would wait for the copy of all of them as well. Here a thread of its own copies while commits go on.
 //! The log begins anew only when all of it is copied. Under a load without a pause that never happens by itself, so at
-//! [`LOG_PAGES_MAX`] the writer waits once, for what little the thread has left.
+//! [`LOG_BYTES_MAX`] the writer waits once, for what little the thread has left.
 
 use std::cell::Cell;
 use std::os::raw::c_int;
@@ -15,14 +15,13 @@ use rusqlite::hooks::Wal;
 
 use super::failpoint::{Point, reach};
 use super::spare::is_full;
-use super::storage::PAGE_BYTES;
 
-/// Pages of log that are left alone: what is written again and again is copied once.
-const KEPT_PAGES: u32 = (16 << 20) / PAGE_BYTES;
-/// Pages of growth, from then on, after which they are copied.
-const STEP_PAGES: u32 = (4 << 20) / PAGE_BYTES;
-/// Pages of log at which the writer lets nothing pass until all are copied.
-const LOG_PAGES_MAX: u32 = (64 << 20) / PAGE_BYTES;
+/// Bytes of log that are left alone: what is written again and again is copied once.
+const KEPT_BYTES: u64 = 16 << 20;
+/// Bytes of growth, from then on, after which they are copied.
+const STEP_BYTES: u64 = 4 << 20;
+/// Bytes of log at which the writer lets nothing pass until all are copied.
+const LOG_BYTES_MAX: u64 = 64 << 20;
 
 thread_local! {
     /// Pages in the log after the last commit of this thread.
@@ -59,7 +58,11 @@ enum Asked {
 
 impl Checkpoints {
     fn ask(&self, what: Asked) {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = what;
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        // The writer still commits what waits when the thread has been told to end.
+        if *asked != Asked::End {
+            *asked = what;
+        }
         self.woken.notify_one();
     }
 
@@ -115,10 +118,11 @@ pub(crate) fn run(checkpoints: &Checkpoints, db: &Connection) {
 }
 
 /// The log as the writer watches it grow.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LogWatch {
-    asked_at: u32,
-    waited_at: u32,
+    page_bytes: u64,
+    asked_at: u64,
+    waited_at: u64,
 }
 
 /// What to do about the log.
@@ -132,9 +136,23 @@ enum Due {
 }
 
 impl LogWatch {
+    /// Watches the log of a file, whose pages may be those of an earlier version.
+    pub(crate) fn of(db: &Connection) -> rusqlite::Result<LogWatch> {
+        let page_bytes: u32 = db.query_row("pragma page_size", [], |row| row.get(0))?;
+        Ok(LogWatch::with_pages(page_bytes))
+    }
+
+    fn with_pages(page_bytes: u32) -> LogWatch {
+        LogWatch {
+            page_bytes: page_bytes.into(),
+            asked_at: 0,
+            waited_at: 0,
+        }
+    }
+
     /// Looks at the log after a commit, and has it copied when it is long.
     pub(crate) fn after_commit(&mut self, db: &Connection, checkpoints: &Checkpoints) {
-        match self.judge(LOG_PAGES.get()) {
+        match self.judge(u64::from(LOG_PAGES.get()) * self.page_bytes) {
             Due::Nothing => {}
             Due::Copy => checkpoints.ask(Asked::Copy),
             Due::Wait => {
@@ -145,17 +163,17 @@ impl LogWatch {
         }
     }
 
-    fn judge(&mut self, pages: u32) -> Due {
-        if pages < self.asked_at {
+    fn judge(&mut self, bytes: u64) -> Due {
+        if bytes < self.asked_at {
             // It began anew.
-            *self = LogWatch::default();
+            (self.asked_at, self.waited_at) = (0, 0);
         }
         // A reader may hold on to the log, so that it grows on after the copy: then the wait is not for each commit.
-        if pages >= LOG_PAGES_MAX.max(self.waited_at + LOG_PAGES_MAX / 2) {
-            (self.asked_at, self.waited_at) = (pages, pages);
+        if bytes >= LOG_BYTES_MAX.max(self.waited_at + LOG_BYTES_MAX / 2) {
+            (self.asked_at, self.waited_at) = (bytes, bytes);
             Due::Wait
-        } else if pages >= KEPT_PAGES.max(self.asked_at + STEP_PAGES) {
-            self.asked_at = pages;
+        } else if bytes >= KEPT_BYTES.max(self.asked_at + STEP_BYTES) {
+            self.asked_at = bytes;
             Due::Copy
         } else {
             Due::Nothing
@@ -168,12 +186,12 @@ mod tests {
     use super::super::storage::open_writer;
     use super::*;
 
-    const MIB: u32 = (1 << 20) / PAGE_BYTES;
+    const MIB: u64 = 1 << 20;
 
     #[test]
     fn a_log_that_grows_is_copied_in_steps_and_waited_for_at_its_limit() {
-        let mut watch = LogWatch::default();
-        let due: Vec<(u32, Due)> = (1..=100)
+        let mut watch = LogWatch::with_pages(4_096);
+        let due: Vec<(u64, Due)> = (1..=100)
             .map(|mib| (mib, watch.judge(mib * MIB)))
             .filter(|(_, due)| *due != Due::Nothing)
             .collect();
@@ -189,11 +207,22 @@ mod tests {
 
     #[test]
     fn a_log_that_began_anew_is_left_alone_until_it_is_long_again() {
-        let mut watch = LogWatch::default();
+        let mut watch = LogWatch::with_pages(4_096);
         assert_eq!(watch.judge(70 * MIB), Due::Wait);
         assert_eq!(watch.judge(MIB), Due::Nothing);
         assert_eq!(watch.judge(15 * MIB), Due::Nothing);
         assert_eq!(watch.judge(17 * MIB), Due::Copy);
+    }
+
+    #[test]
+    fn told_to_end_it_ends_also_when_the_writer_asks_for_a_copy_after_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open_writer(&folder.path().join("broker.db")).unwrap();
+        let checkpoints = Checkpoints::default();
+        checkpoints.close();
+        checkpoints.ask(Asked::Copy);
+        // It would wait for ever otherwise, and who stops the broker with it.
+        run(&checkpoints, &db);
     }
 
     #[test]

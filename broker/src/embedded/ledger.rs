@@ -14,6 +14,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::batch::BatchHeader;
+use super::checkpoint::LogWatch;
 use super::failpoint::{Point, pass, reach};
 use super::partition::{Aborted, Bounds, Partition, PartitionId, PlacedBatch, Swapped, TailBudget};
 use super::sequence::Window;
@@ -94,6 +95,8 @@ pub(crate) struct Ledger {
     pub(crate) clock: Arc<TxnClock>,
     pub(crate) budget: Arc<TailBudget>,
     pub(crate) spare: Arc<Spare>,
+    /// How long the file's log has become.
+    pub(crate) growth: LogWatch,
 }
 
 impl Ledger {
@@ -105,6 +108,7 @@ impl Ledger {
         budget: Arc<TailBudget>,
     ) -> rusqlite::Result<Ledger> {
         let spare = Spare::of(Path::new(db.path().unwrap_or_default()));
+        let growth = LogWatch::of(&db)?;
         let mut ledger = Ledger {
             db,
             map: TopicMap::new(),
@@ -121,6 +125,7 @@ impl Ledger {
             clock,
             budget,
             spare: Arc::new(spare),
+            growth,
         };
         ledger.read()?;
         Ok(ledger)

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use super::checkpoint::{Checkpoints, LogWatch};
+use super::checkpoint::Checkpoints;
 use super::error::Unavailable;
 use super::failpoint::{Point, pass, reach};
 use super::ledger::Ledger;
@@ -206,7 +206,6 @@ impl Drop for Leaving<'_> {
 pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
     let _leaving = Leaving(queue);
     let mut sound = true;
-    let mut log = LogWatch::default();
     while let Some(mut changes) = queue.take() {
         if !sound {
             match ledger.reload() {
@@ -235,7 +234,7 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
                 if let Err(error) = ledger.spare.regain(&ledger.db, &queue.checkpoints) {
                     tracing::warn!(%error, "embedded broker: pages cannot be given back to the full disk");
                 }
-                log.after_commit(&ledger.db, &queue.checkpoints);
+                ledger.growth.after_commit(&ledger.db, &queue.checkpoints);
             }
             Err(error) => {
                 tracing::error!(%error, "embedded broker: the file took no change; the changes are refused");

@@ -8,7 +8,8 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
@@ -39,17 +40,19 @@ pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
 pub(crate) struct Spare {
     file: PathBuf,
     path: PathBuf,
-    state: Mutex<State>,
+    /// Whether the disk is full. The writer looks with each commit, so it is not under the lock, which is held for as long
+    /// as a spare file is being made.
+    full: AtomicBool,
+    tries: Mutex<Tries>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    full: bool,
+struct Tries {
     not_before: Option<Instant>,
 }
 
-impl State {
-    /// Whether it is too early for another try; if not, the next one is due after `pause`.
+impl Tries {
+    /// Whether it is too early for another one; if not, the next one is due after `pause`.
     fn rests(&mut self, pause: Duration) -> bool {
         let now = Instant::now();
         let rests = self.not_before.is_some_and(|at| now < at);
@@ -67,14 +70,19 @@ impl Spare {
         Spare {
             file: file.to_owned(),
             path: path.into(),
-            state: Mutex::default(),
+            full: AtomicBool::new(false),
+            tries: Mutex::default(),
         }
+    }
+
+    fn tries(&self) -> MutexGuard<'_, Tries> {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the spare file unless it is there. Tries again later when the disk has no room for it.
     pub(crate) fn keep(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.full || self.path.exists() || state.rests(KEEP_AGAIN) {
+        let mut tries = self.tries();
+        if self.full.load(Ordering::Acquire) || self.path.exists() || tries.rests(KEEP_AGAIN) {
             return;
         }
         if let Err(error) = self.fill(SPARE_BYTES) {
@@ -85,14 +93,13 @@ impl Spare {
     /// Notes why a commit failed.
     pub(crate) fn hear(&self, error: &rusqlite::Error) {
         if is_full(error) {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            self.note_full(&mut state);
+            self.note_full();
         }
     }
 
-    fn note_full(&self, state: &mut State) {
-        if !state.full {
-            (state.full, state.not_before) = (true, None);
+    fn note_full(&self) {
+        if !self.full.swap(true, Ordering::AcqRel) {
+            self.tries().not_before = None;
             tracing::error!(
                 file = %self.file.display(),
                 "embedded broker: the disk is full; until there is room, only what deletes topics or records is taken"
@@ -103,18 +110,21 @@ impl Spare {
     /// Whether the disk is full. If it was, the log is copied into the file and cut off, in the room of the spare file,
     /// and room is sought for a new one; once in a while, so that clients who try again and again cost little.
     pub(crate) fn is_full(&self, checkpoints: &Checkpoints) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if checkpoints.had_no_room() {
             // What is not copied would soon be more than there is spare room for.
-            self.note_full(&mut state);
+            self.note_full();
         }
-        if !state.full || state.rests(SEEK_AGAIN) {
-            return state.full;
+        if !self.full.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut tries = self.tries();
+        if tries.rests(SEEK_AGAIN) {
+            return true;
         }
         // There may be none.
         let _ = fs::remove_file(&self.path);
         self.empty_log(checkpoints);
-        self.settle(&mut state)
+        self.settle(&mut tries)
     }
 
     /// After something was deleted on a full disk: gives pages back to it, as many as it takes.
@@ -123,12 +133,12 @@ impl Spare {
         db: &Connection,
         checkpoints: &Checkpoints,
     ) -> rusqlite::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.full {
+        if !self.full.load(Ordering::Acquire) {
             return Ok(());
         }
+        let mut tries = self.tries();
         self.empty_log(checkpoints);
-        while self.settle(&mut state) {
+        while self.settle(&mut tries) {
             let pages = Pages::of(db)?;
             if pages.free == 0 {
                 break;
@@ -147,17 +157,18 @@ impl Spare {
     }
 
     /// Finds out whether the disk is still full.
-    fn settle(&self, state: &mut State) -> bool {
+    fn settle(&self, tries: &mut Tries) -> bool {
         // Twice as much, of which a half is let go: who went on with the spare file alone would soon be here again.
         let filled = self.fill(2 * SPARE_BYTES).and_then(|()| {
             let file = File::options().write(true).open(&self.path)?;
             file.set_len(SPARE_BYTES as u64)
         });
         if filled.is_ok() {
-            (state.full, state.not_before) = (false, None);
+            self.full.store(false, Ordering::Release);
+            tries.not_before = None;
             tracing::info!("embedded broker: the disk has room again");
         }
-        state.full
+        filled.is_err()
     }
 
     /// Takes so much of the disk; nothing of it when it has less.

@@ -70,7 +70,7 @@ impl BatchHeader {
                 "more than one record batch for a partition",
             ));
         }
-        if crc32c::crc32c(&bytes[CRC_START..]).to_be_bytes() != bytes[17..21] {
+        if !checksum_holds(bytes) {
             return Err(BatchError::Corrupt);
         }
         let header = BatchHeader::read(bytes);
@@ -187,7 +187,11 @@ pub(crate) fn is_sound(batch: &[u8]) -> bool {
     batch.len() >= HEADER_LEN
         && usize::try_from(be_i32(batch, 8))
             .is_ok_and(|length| length + LENGTH_OVERHEAD == batch.len())
-        && crc32c::crc32c(&batch[CRC_START..]).to_be_bytes() == batch[17..21]
+        && checksum_holds(batch)
+}
+
+fn checksum_holds(batch: &[u8]) -> bool {
+    crc32c::crc32c(&batch[CRC_START..]).to_be_bytes() == batch[17..21]
 }
 
 /// The first offset that a batch says it has.

@@ -155,13 +155,9 @@ impl EmbeddedBroker {
         let (broker, clock) = (Arc::clone(&self.broker), Arc::clone(&self.clock));
         let expiry = spawn("kafka-txns", move || expire_txns(&broker.queue, &clock))?;
         self.workers.push(expiry);
-        let path = &self.broker.config.path;
-        let copier = open_copier(path, self.broker.config.durable);
-        let copier = copier.map_err(|source| EmbeddedError::Storage {
-            attempted: "open",
-            path: path.clone(),
-            source,
-        })?;
+        let config = &self.broker.config;
+        let copier = open_copier(&config.path, config.durable)
+            .map_err(|source| EmbeddedError::of_file("open", config.path.clone(), source))?;
         let queue = Arc::clone(&self.broker.queue);
         let copier = spawn("kafka-checkpoint", move || {
             checkpoint::run(&queue.checkpoints, &copier);

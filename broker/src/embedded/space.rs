@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 
 use super::broker::Broker;
 use super::cleaner::Halt;
 use super::failpoint::{Point, reach};
 use super::spare::FILE_BYTES_LEAST;
+use super::storage::open_beside;
 
 /// Free bytes that are kept in any case, for what comes next.
 const SPARE_BYTES: i64 = 1 << 20;
@@ -107,8 +108,7 @@ fn log_of(path: &Path) -> std::path::PathBuf {
 /// Copies the log into the file and cuts it off. The copying goes on beside the writer and readers; for the cut they are
 /// waited for no longer than `patience`. Returns whether it was cut.
 pub(crate) fn empty_log(path: &Path, patience: Duration) -> rusqlite::Result<bool> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
+    let db = open_beside(path)?;
     db.busy_timeout(patience)?;
     // The answer is 1, or an error where not even a look was possible, when somebody else is at work.
     let checkpoint = |pragma| match db.query_row(pragma, [], |row| row.get::<_, i64>(0)) {

@@ -113,13 +113,6 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, EmbeddedError> {
     Ok(db)
 }
 
-/// Connections for reading what is no longer in memory.
-#[derive(Debug)]
-pub(crate) struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-}
-
 /// Leaves it to the operating system when this connection's changes reach the disk.
 pub(crate) fn sync_never(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch("pragma synchronous = off")
@@ -127,13 +120,26 @@ pub(crate) fn sync_never(db: &Connection) -> rusqlite::Result<()> {
 
 /// Opens the file for the one that copies its log.
 pub(crate) fn open_copier(path: &Path, durable: bool) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
+    let db = open_beside(path)?;
     db.execute_batch("pragma synchronous = full; pragma query_only = on")?;
     if !durable {
         sync_never(&db)?;
     }
     Ok(db)
+}
+
+/// Opens a file that is there, beside its writer. Not read-only: whoever reads a write-ahead log must be able to make its
+/// index.
+pub(crate) fn open_beside(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags)
+}
+
+/// Connections for reading what is no longer in memory.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
@@ -169,9 +175,7 @@ impl Readers {
     }
 
     fn open(&self) -> rusqlite::Result<Connection> {
-        // Not SQLITE_OPEN_READ_ONLY: a reader of a write-ahead log must be able to make its index.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(&self.path, flags)?;
+        let db = open_beside(&self.path)?;
         db.busy_timeout(Duration::from_secs(5))?;
         db.execute_batch("pragma query_only = on; pragma cache_size = -2000")?;
         Ok(db)

@@ -1,7 +1,7 @@
 //! The processes under measurement, and what CPU they used.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -45,6 +45,15 @@ impl Process {
         self.child.id()
     }
 
+    /// Waits for the first line of its standard output; empty when it ended without one. What else it says is lost.
+    pub(super) fn first_line(&mut self) -> std::io::Result<String> {
+        let mut line = String::new();
+        if let Some(out) = self.child.stdout.take() {
+            BufReader::new(out).read_line(&mut line)?;
+        }
+        Ok(line)
+    }
+
     pub(super) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
@@ -78,7 +87,7 @@ impl Drop for Process {
 }
 
 /// SIGTERM, by the one tool that every system has.
-pub(super) fn ask_to_end(id: u32) {
+fn ask_to_end(id: u32) {
     let asked = Command::new("kill")
         .arg("-TERM")
         .arg(id.to_string())

@@ -120,6 +120,14 @@ pub enum BenchError {
     /// A file or a process cannot be made.
     #[error("cannot start the processes under measurement")]
     Process(#[from] std::io::Error),
+    /// The embedded broker takes no records any more before it has as many as were asked for.
+    #[error("the broker in {} takes no more records at {bytes} bytes: is the disk full? a smaller `--start-mb` needs less", dir.display())]
+    Unfilled {
+        /// The benchmark's folder, which is removed at the end.
+        dir: PathBuf,
+        /// Bytes of its files.
+        bytes: u64,
+    },
     /// A process ended by itself.
     #[error("`{name}` ended by itself; the end of its log:\n{log}")]
     Ended {
@@ -248,15 +256,20 @@ pub async fn run(
 fn medians(rounds: &[Vec<Point>]) -> Vec<Point> {
     let loads = rounds.iter().map(Vec::len).min().unwrap_or(0);
     let of_load = |index: usize| {
-        let mut points: Vec<&Point> = rounds.iter().map(|round| &round[index]).collect();
-        points.sort_by(|a, b| a.sagas_per_second.total_cmp(&b.sagas_per_second));
-        let unsettled = points.iter().map(|point| point.unsettled).sum();
+        let unsettled = rounds.iter().map(|round| round[index].unsettled).sum(); // A lost saga is a bug in whichever round.
         Point {
-            unsettled, // A lost saga is a bug in whichever round.
-            ..points[points.len() / 2].clone()
+            unsettled,
+            ..median_round(rounds, index, |point| point.sagas_per_second).clone()
         }
     };
     (0..loads).map(of_load).collect()
+}
+
+/// Of what stands at `index` in each round, the one whose figure is the median.
+pub(super) fn median_round<T>(rounds: &[Vec<T>], index: usize, figure: impl Fn(&T) -> f64) -> &T {
+    let mut points: Vec<&T> = rounds.iter().map(|round| &round[index]).collect();
+    points.sort_by(|a, b| figure(a).total_cmp(&figure(b)));
+    points[points.len() / 2]
 }
 
 fn times_naive(points: &[Point]) -> Option<f64> {

@@ -7,7 +7,7 @@ use backstitch_broker::{Admin, KafkaConfig, NewTopicSpec};
 use serde::Serialize;
 
 use super::super::children::{cpu_us, named};
-use super::super::plan::BenchError;
+use super::super::plan::{BenchError, median_round};
 use super::alone::Alone;
 use super::load::{self, Load, Produced};
 use crate::demo::percentile;
@@ -153,11 +153,10 @@ pub fn run(
 /// Each point's round with the median of records a second.
 fn medians(rounds: &[Vec<BrokerPoint>]) -> Vec<BrokerPoint> {
     let of_point = |index: usize| {
-        let mut points: Vec<&BrokerPoint> = rounds.iter().map(|round| &round[index]).collect();
-        points.sort_by(|a, b| a.produced_per_second.total_cmp(&b.produced_per_second));
+        let failed = rounds.iter().map(|round| round[index].failed).sum(); // A lost record is a bug in whichever round.
         BrokerPoint {
-            failed: points.iter().map(|point| point.failed).sum(), // A lost record is a bug in whichever round.
-            ..points[points.len() / 2].clone()
+            failed,
+            ..median_round(rounds, index, |point| point.produced_per_second).clone()
         }
     };
     (0..rounds.first().map_or(0, Vec::len))
@@ -250,7 +249,13 @@ fn measure_start(
     let kafka = client(&KafkaConfig::new(&broker.bootstrap_servers));
     create(&Admin::new(&kafka)?, "filled", 4)?;
     while broker.bytes() < bytes {
-        fill(options, &broker)?;
+        let filled = fill(options, &broker)?;
+        if filled.failed > 0 {
+            return Err(BenchError::Unfilled {
+                dir: dir.clone(),
+                bytes: broker.bytes(),
+            });
+        }
     }
     broker.stop();
     let mut times = Vec::new();

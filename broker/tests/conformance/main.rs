@@ -16,6 +16,8 @@ mod cleaning;
 mod clients;
 mod crash;
 mod demands;
+#[path = "../embedded_support/frames.rs"]
+mod frames;
 mod groups;
 mod listings;
 mod looking;

@@ -1,9 +1,9 @@
 //! Kafka's protocol spoken by hand, for what no client library lets one say.
 
-use std::io::{Read, Write};
+use std::io::Write as _;
 use std::net::TcpStream;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
@@ -15,16 +15,14 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
     BrokerId, DeleteRecordsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest,
-    MetadataRequest, ProduceRequest, ProducerId, RequestHeader, ResponseHeader, TopicName,
-    TransactionalId,
+    MetadataRequest, ProduceRequest, ProducerId, TopicName, TransactionalId,
 };
-use kafka_protocol::protocol::{
-    Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
-};
+use kafka_protocol::protocol::{Request, StrBytes};
 use kafka_protocol::records::{
     Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
 
+use crate::frames::{framed, next_answer, understood};
 use crate::world::PATIENCE;
 
 /// A connection to one broker.
@@ -69,30 +67,12 @@ impl Wire {
     }
 
     pub(crate) fn call<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
-        let header = RequestHeader::default()
-            .with_request_api_key(R::KEY)
-            .with_request_api_version(version)
-            .with_correlation_id(self.next)
-            .with_client_id(Some(StrBytes::from_static_str("conformance")));
-        let mut body = BytesMut::new();
-        encode_request_header_into_buffer(&mut body, &header).unwrap();
-        request.encode(&mut body, version).unwrap();
-        let mut frame = u32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
-        frame.extend_from_slice(&body);
-        self.stream.write_all(&frame).unwrap();
-
-        let mut size = [0; 4];
-        self.stream.read_exact(&mut size).unwrap();
-        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
-        self.stream.read_exact(&mut answer).unwrap();
-        let mut answer = Bytes::from(answer);
-        let header =
-            ResponseHeader::decode(&mut answer, R::Response::header_version(version)).unwrap();
-        assert_eq!(header.correlation_id, self.next);
+        let number = self.next;
         self.next += 1;
-        let response = R::Response::decode(&mut answer, version).unwrap();
-        assert_eq!(answer.remaining(), 0, "nothing is left over");
-        response
+        self.stream
+            .write_all(&framed(request, version, number))
+            .unwrap();
+        understood::<R>(next_answer(&self.stream).unwrap(), version, number)
     }
 
     /// A fresh producer's id and epoch.

@@ -11,6 +11,7 @@
 
 pub mod asks;
 pub mod diary;
+pub mod frames;
 pub mod process;
 pub mod wire;
 

@@ -1,10 +1,10 @@
 //! Kafka's protocol spoken by hand, so that a test knows which request was answered and can say the same one again.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -12,16 +12,15 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     BrokerId, FetchRequest, GroupId, ListOffsetsRequest, MetadataRequest, OffsetFetchRequest,
-    ProduceRequest, RequestHeader, ResponseHeader, TopicName, TransactionalId,
+    ProduceRequest, TopicName, TransactionalId,
 };
-use kafka_protocol::protocol::{
-    Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
-};
+use kafka_protocol::protocol::{Request, StrBytes};
 use kafka_protocol::records::{
     Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
 
 use super::PATIENCE;
+use super::frames::{framed, next_answer, understood};
 
 /// A connection. An error means that the broker is gone.
 pub struct Wire {
@@ -44,29 +43,11 @@ impl Wire {
     }
 
     pub fn call<R: Request>(&mut self, request: &R, version: i16) -> io::Result<R::Response> {
-        let header = RequestHeader::default()
-            .with_request_api_key(R::KEY)
-            .with_request_api_version(version)
-            .with_correlation_id(self.next)
-            .with_client_id(Some(StrBytes::from_static_str("wire")));
-        let mut body = BytesMut::new();
-        encode_request_header_into_buffer(&mut body, &header).unwrap();
-        request.encode(&mut body, version).unwrap();
-        let mut frame = u32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
-        frame.extend_from_slice(&body);
-        self.stream.write_all(&frame)?;
-        let mut size = [0; 4];
-        self.stream.read_exact(&mut size)?;
-        let mut answer = vec![0; u32::from_be_bytes(size) as usize];
-        self.stream.read_exact(&mut answer)?;
-        let mut answer = Bytes::from(answer);
-        let header_version = R::Response::header_version(version);
-        let header = ResponseHeader::decode(&mut answer, header_version).unwrap();
-        assert_eq!(header.correlation_id, self.next);
+        let number = self.next;
+        self.stream.write_all(&framed(request, version, number))?;
+        let answer = next_answer(&self.stream)?;
         self.next += 1;
-        let response = R::Response::decode(&mut answer, version).unwrap();
-        assert_eq!(answer.remaining(), 0, "nothing is left over");
-        Ok(response)
+        Ok(understood::<R>(answer, version, number))
     }
 
     /// Waits until the broker is gone.

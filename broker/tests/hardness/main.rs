@@ -12,6 +12,8 @@
 
 mod crowd;
 mod figures;
+#[path = "../embedded_support/frames.rs"]
+mod frames;
 mod memory;
 #[path = "../embedded_support/process.rs"]
 #[allow(

@@ -1,24 +1,21 @@
 //! Kafka's protocol spoken by hand: whole requests, parts of them, and answers that are waited for or not.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{
-    CreateTopicsRequest, FetchRequest, ProduceRequest, RequestHeader, ResponseHeader, TopicName,
-};
-use kafka_protocol::protocol::{
-    Decodable, HeaderVersion, Request, StrBytes, encode_request_header_into_buffer,
-};
+use kafka_protocol::messages::{CreateTopicsRequest, FetchRequest, ProduceRequest, TopicName};
+use kafka_protocol::protocol::{Request, StrBytes};
 use kafka_protocol::records::{
     Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record,
     RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
 
 use crate::figures::PATIENCE;
+use crate::frames::{self, next_answer, understood};
 
 pub(crate) fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
@@ -28,18 +25,12 @@ pub(crate) fn topic(value: &str) -> TopicName {
     TopicName(text(value))
 }
 
+/// The number of every request: who asks by the hundred does not tell the answers apart.
+const NUMBER: i32 = 7;
+
 /// A request as it goes over the wire, with its length.
 pub(crate) fn framed<R: Request>(request: &R, version: i16) -> Vec<u8> {
-    let header = RequestHeader::default()
-        .with_request_api_key(R::KEY)
-        .with_request_api_version(version)
-        .with_correlation_id(7)
-        .with_client_id(Some(text("hard")));
-    let mut body = BytesMut::new();
-    encode_request_header_into_buffer(&mut body, &header).unwrap();
-    request.encode(&mut body, version).unwrap();
-    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
-    [&length[..], &body[..]].concat()
+    frames::framed(request, version, NUMBER)
 }
 
 /// A batch of one record with so many bytes of value.
@@ -122,11 +113,7 @@ impl Wire {
     }
 
     pub(crate) fn receive<R: Request>(&mut self, version: i16) -> R::Response {
-        let mut answer = self.answer();
-        let header =
-            ResponseHeader::decode(&mut answer, R::Response::header_version(version)).unwrap();
-        assert_eq!(header.correlation_id, 7);
-        R::Response::decode(&mut answer, version).unwrap()
+        understood::<R>(self.answer(), version, NUMBER)
     }
 
     pub(crate) fn call<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
@@ -136,11 +123,7 @@ impl Wire {
 
     /// The bytes of the next answer.
     pub(crate) fn answer(&mut self) -> Bytes {
-        let mut length = [0; 4];
-        self.stream.read_exact(&mut length).unwrap();
-        let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
-        self.stream.read_exact(&mut answer).unwrap();
-        Bytes::from(answer)
+        next_answer(&self.stream).unwrap()
     }
 
     pub(crate) fn says_no_more(&self) {

@@ -4,7 +4,7 @@
 #
 #   clients.sh                 both brokers, then the table
 #   clients.sh --write         the same, and writes the table anew
-#   clients.sh --full          all of librdkafka's suite that can run, 10 minutes a broker; the rest as above
+#   clients.sh --full          all of librdkafka's suite that can run, some 20 minutes a broker; the rest as above
 #   clients.sh --only NAMES    these clients alone (names as tests/clients/run.py has them, separated by commas), without the table
 #
 # The brokers listen on free loopback ports, keep their data in a temporary folder and are gone when it ends. Java, Maven, Node, Go, kcat,

@@ -43,15 +43,21 @@ pub(super) struct Produced {
 }
 
 /// Runs the producers, each on its own thread; `at_edges` is told the begin and the end of the window.
+///
+/// The time counts from when each of them has had an acknowledgement: until then it looks for its broker.
 pub(super) fn produce(
     kafka: &KafkaConfig,
     load: &Load,
     mut at_edges: impl FnMut(),
 ) -> Result<Produced, BrokerError> {
+    let connected = (0..load.producers)
+        .map(|number| Alone::connect(kafka, load, number))
+        .collect::<Result<Vec<_>, _>>()?;
     let began = Instant::now();
     let seen = thread::scope(|scope| {
-        let producers: Vec<_> = (0..load.producers)
-            .map(|number| scope.spawn(move || produce_alone(kafka, load, number, began)))
+        let producers: Vec<_> = connected
+            .into_iter()
+            .map(|alone| scope.spawn(move || alone.run(load, began)))
             .collect();
         thread::sleep((began + load.warm).saturating_duration_since(Instant::now()));
         at_edges();
@@ -81,16 +87,66 @@ pub(super) fn produce(
 
 /// One producer, and what it has on its way.
 struct Alone {
+    producer: Producer,
+    told: Receiver<(BatchDone, Instant)>,
+    number: usize,
+    dice: u64,
+    /// The number of the next chunk.
+    next: u64,
     /// When each chunk that is on its way was handed over.
     sent: VecDeque<Option<Instant>>,
     /// The number of the first of them.
     first: u64,
     on_their_way: u64,
-    edges: (Instant, Instant),
+    /// The window; none while the producer looks for its broker.
+    edges: Option<(Instant, Instant)>,
     seen: Produced,
 }
 
 impl Alone {
+    /// Makes a producer, and waits until its first chunk is acknowledged or refused.
+    fn connect(kafka: &KafkaConfig, load: &Load, number: usize) -> Result<Alone, BrokerError> {
+        let (tell, told) = channel();
+        let producer = Producer::new(kafka, move |done| {
+            // Nobody listens when the producer has given up.
+            let _ = tell.send((done, Instant::now()));
+        })?;
+        let mut alone = Alone {
+            producer,
+            told,
+            number,
+            dice: 0x9e37_79b9_7f4a_7c15_u64 ^ (number as u64 + 1),
+            next: 0,
+            sent: VecDeque::new(),
+            first: 0,
+            on_their_way: 0,
+            edges: None,
+            seen: Produced::default(),
+        };
+        alone.send(load)?;
+        alone.drain();
+        Ok(alone)
+    }
+
+    /// Hands over one chunk.
+    fn send(&mut self, load: &Load) -> Result<(), BrokerError> {
+        let chunk = self.next;
+        let partition = (chunk + self.number as u64) % u64::from(load.partitions.unsigned_abs());
+        let records = (0..CHUNK)
+            .map(|_| OutgoingRecord {
+                partition: i32::try_from(partition).ok(),
+                ..OutgoingRecord::new(
+                    load.topic.as_str(),
+                    noise(&mut self.dice, load.record_bytes),
+                )
+            })
+            .collect();
+        self.next += 1;
+        self.on_their_way += CHUNK;
+        self.sent.push_back(Some(Instant::now()));
+        self.producer.send(chunk, records)
+    }
+
     fn hear(&mut self, (done, at): (BatchDone, Instant)) {
         self.on_their_way -= CHUNK;
         let index = usize::try_from(done.batch_id - self.first).unwrap_or(usize::MAX);
@@ -104,10 +160,12 @@ impl Alone {
             return;
         }
         self.seen.all += CHUNK;
-        if (self.edges.0..self.edges.1).contains(&at) {
+        let Some((opens, ends)) = self.edges else {
+            return;
+        };
+        if (opens..ends).contains(&at) {
             self.seen.records += CHUNK;
-            // What was handed over before may have waited for the client to find its broker.
-            if let Some(sent) = sent.filter(|sent| *sent >= self.edges.0) {
+            if let Some(sent) = sent.filter(|sent| *sent >= opens) {
                 let took = at.duration_since(sent).as_micros();
                 self.seen
                     .times_us
@@ -115,82 +173,57 @@ impl Alone {
             }
         }
     }
-}
 
-fn produce_alone(
-    kafka: &KafkaConfig,
-    load: &Load,
-    number: usize,
-    began: Instant,
-) -> Result<Produced, BrokerError> {
-    let (tell, told) = channel();
-    let producer = Producer::new(kafka, move |done| {
-        // Nobody listens when the producer has given up.
-        let _ = tell.send((done, Instant::now()));
-    })?;
-    let (opens, ends) = (began + load.warm, began + load.warm + load.window);
-    let mut alone = Alone {
-        sent: VecDeque::new(),
-        first: 0,
-        on_their_way: 0,
-        edges: (opens, ends),
-        seen: Produced::default(),
-    };
-    let mut dice = 0x9e37_79b9_7f4a_7c15_u64 ^ (number as u64 + 1);
-    let share = load.rate.map(|rate| rate / load.producers as f64);
-    for chunk in 0_u64.. {
-        if Instant::now() >= ends {
-            break;
-        }
-        let due = share.map(|rate| began + Duration::from_secs_f64((chunk * CHUNK) as f64 / rate));
-        wait_for_turn(&mut alone, &told, load.outstanding, due, ends);
-        let partition = (chunk + number as u64) % u64::from(load.partitions.unsigned_abs());
-        let records = (0..CHUNK)
-            .map(|_| OutgoingRecord {
-                partition: i32::try_from(partition).ok(),
-                ..OutgoingRecord::new(load.topic.as_str(), noise(&mut dice, load.record_bytes))
-            })
-            .collect();
-        alone.on_their_way += CHUNK;
-        alone.sent.push_back(Some(Instant::now()));
-        producer.send(chunk, records)?;
-    }
-    let patience = Instant::now() + DRAIN_WAIT;
-    while alone.on_their_way > 0 {
-        match told.recv_timeout(patience.saturating_duration_since(Instant::now())) {
-            Ok(heard) => alone.hear(heard),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                alone.seen.failed += alone.on_their_way;
-                break;
+    /// Waits for all that is on its way.
+    fn drain(&mut self) {
+        let patience = Instant::now() + DRAIN_WAIT;
+        while self.on_their_way > 0 {
+            let left = patience.saturating_duration_since(Instant::now());
+            match self.told.recv_timeout(left) {
+                Ok(heard) => self.hear(heard),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    self.seen.failed += self.on_their_way;
+                    return;
+                }
             }
         }
     }
-    Ok(alone.seen)
-}
 
-/// Returns when one more chunk may leave: there is room for it, and it is due.
-fn wait_for_turn(
-    alone: &mut Alone,
-    told: &Receiver<(BatchDone, Instant)>,
-    outstanding: u64,
-    due: Option<Instant>,
-    ends: Instant,
-) {
-    while let Ok(heard) = told.try_recv() {
-        alone.hear(heard);
+    fn run(mut self, load: &Load, began: Instant) -> Result<Produced, BrokerError> {
+        let (opens, ends) = (began + load.warm, began + load.warm + load.window);
+        self.edges = Some((opens, ends));
+        let share = load.rate.map(|rate| rate / load.producers as f64);
+        for chunk in 0_u64.. {
+            if Instant::now() >= ends {
+                break;
+            }
+            let due =
+                share.map(|rate| began + Duration::from_secs_f64((chunk * CHUNK) as f64 / rate));
+            self.wait_for_turn(load.outstanding, due, ends);
+            self.send(load)?;
+        }
+        self.drain();
+        Ok(self.seen)
     }
-    loop {
-        let now = Instant::now();
-        let has_room = alone.on_their_way + CHUNK <= outstanding.max(CHUNK);
-        let wait_until = match due {
-            Some(due) if due > now => due,
-            _ if has_room => return,
-            _ => ends + DRAIN_WAIT,
-        };
-        match told.recv_timeout(wait_until - now) {
-            Ok(heard) => alone.hear(heard),
-            Err(RecvTimeoutError::Timeout) if has_room => {}
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+
+    /// Returns when one more chunk may leave: there is room for it, and it is due.
+    fn wait_for_turn(&mut self, outstanding: u64, due: Option<Instant>, ends: Instant) {
+        while let Ok(heard) = self.told.try_recv() {
+            self.hear(heard);
+        }
+        loop {
+            let now = Instant::now();
+            let has_room = self.on_their_way + CHUNK <= outstanding.max(CHUNK);
+            let wait_until = match due {
+                Some(due) if due > now => due,
+                _ if has_room => return,
+                _ => ends + DRAIN_WAIT,
+            };
+            match self.told.recv_timeout(wait_until - now) {
+                Ok(heard) => self.hear(heard),
+                Err(RecvTimeoutError::Timeout) if has_room => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Serves an embedded broker until its standard input is closed (or it is ended by a signal).
 //!
 //! `cargo run -p backstitch-broker --example embedded -- --path FILE --port N [--auto-create] [--clean-every MS]
-//! [--idle MS] [--tail-bytes N] [--forget-after MS] [--failpoint "POINT NTH DOES"]` prints the bootstrap address as its first line.
+//! [--idle MS] [--tail-bytes N] [--inline-bytes N] [--segment-bytes N] [--forget-after MS] [--failpoint "POINT NTH DOES"]` prints the bootstrap address as its first line.
 //! Tests start it to kill it. Lines of its standard input arm failpoints while it serves, and each is answered by a line:
 //! `arm POINT NTH DOES`, `await COUNT` (until the first one was reached so often), `count` (how often it was) and `disarm`.
 
@@ -61,6 +61,8 @@ fn config(mut args: impl Iterator<Item = String>) -> Result<EmbeddedConfig, Box<
             "--clean-every" => config.clean_every = Duration::from_millis(value()?.parse()?),
             "--idle" => config.idle_max = Duration::from_millis(value()?.parse()?),
             "--tail-bytes" => config.tail_bytes_max = value()?.parse()?,
+            "--inline-bytes" => config.inline_bytes_max = value()?.parse()?,
+            "--segment-bytes" => config.segment_bytes = value()?.parse()?,
             "--forget-after" => {
                 let after = Duration::from_millis(value()?.parse()?);
                 (config.offsets_retention, config.producers_retention) = (after, after);
@@ -69,7 +71,7 @@ fn config(mut args: impl Iterator<Item = String>) -> Result<EmbeddedConfig, Box<
             _ => {
                 return Err(format!(
                     "unknown argument {arg}: there are --path FILE, --port N, --auto-create, --clean-every MS, --idle MS, \
-                     --tail-bytes N, --forget-after MS and --failpoint \"POINT NTH DOES\""
+                     --tail-bytes N, --inline-bytes N, --segment-bytes N, --forget-after MS and --failpoint \"POINT NTH DOES\""
                 )
                 .into());
             }

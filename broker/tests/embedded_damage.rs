@@ -18,13 +18,13 @@ use backstitch_broker::embedded::{EmbeddedBroker, EmbeddedConfig, EmbeddedError}
 use embedded_support::asks::{STORAGE_ERROR, delete_before, delete_topic};
 use embedded_support::process::{Process, example};
 use embedded_support::wire::{Wire, batch};
-use embedded_support::{create_topic, start, until};
+use embedded_support::{copy_files, create_topic, segments, spill, start, start_with, until};
 
 /// Bytes of a write-ahead log before its first frame.
 const LOG_HEADER: usize = 32;
 /// Bytes of a frame before its page.
 const FRAME_HEADER: usize = 24;
-const PAGE: usize = 16_384;
+const PAGE: usize = 4_096;
 const FRAME: usize = FRAME_HEADER + PAGE;
 /// A user without rights.
 const NOBODY: u32 = 65_534;
@@ -45,14 +45,10 @@ fn values(wire: &mut Wire, topic: &str) -> Vec<String> {
         .collect()
 }
 
-/// A copy of a broker's file and its log, as a kill leaves them.
+/// A copy of a broker's files, as a kill leaves them.
 fn copied(from: &Path) -> (tempfile::TempDir, PathBuf) {
     let copy = tempfile::tempdir().unwrap();
-    for name in ["broker.db", "broker.db-wal"] {
-        if from.join(name).exists() {
-            fs::copy(from.join(name), copy.path().join(name)).unwrap();
-        }
-    }
+    copy_files(from, copy.path());
     let file = copy.path().join("broker.db");
     (copy, file)
 }

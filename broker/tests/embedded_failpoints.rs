@@ -7,7 +7,6 @@
 
 mod embedded_support;
 
-use std::fs;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -21,7 +20,7 @@ use embedded_support::asks::STORAGE_ERROR;
 use embedded_support::diary::{Diary, Ended, seen};
 use embedded_support::process::Process;
 use embedded_support::wire::Wire;
-use embedded_support::{PATIENCE, start, until};
+use embedded_support::{PATIENCE, SPILL, copy_files, start, until};
 
 /// Rounds of requests within which a point must be reached.
 const ROUNDS_MAX: usize = 60;
@@ -65,6 +64,11 @@ fn way(point: Point) -> Way {
         Point::Reading
         | Point::Appended
         | Point::WindowSaved
+        | Point::SegmentMade
+        | Point::SegmentWritten
+        | Point::SegmentSynced
+        | Point::SegmentFreed
+        | Point::BatchMoved
         | Point::ProducerIdTaken
         | Point::TopicNamed
         | Point::PartitionAdded
@@ -84,6 +88,22 @@ fn way(point: Point) -> Way {
         Point::PagesGivenBack | Point::LogCopied | Point::LogCut => Way::Silence,
         Point::OffsetsForgotten | Point::ProducerForgotten | Point::TxnForgotten => Way::Rest,
         Point::Stopping | Point::Stopped => Way::Stop,
+    }
+}
+
+/// Where a broker of that run keeps its records: the points of segments need some, the others have some in half of the runs.
+fn keeping(point: Point, number: u64) -> &'static [&'static str] {
+    let needs = [
+        Point::SegmentMade,
+        Point::SegmentWritten,
+        Point::SegmentSynced,
+        Point::SegmentFreed,
+        Point::BatchMoved,
+    ];
+    if needs.contains(&point) || number.is_multiple_of(2) {
+        &SPILL
+    } else {
+        &[]
     }
 }
 
@@ -159,7 +179,8 @@ fn killed_at_each_point_it_keeps_what_it_acknowledged_and_what_it_did_not_is_the
 /// Lets a broker die at a point.
 fn die(file: &Path, point: Point, nth: u64) -> (Diary, ExitStatus) {
     if point == Point::Reading {
-        let mut process = Process::start_with(file, 0, &CLEAN);
+        let arguments = [&CLEAN[..], keeping(point, nth)].concat();
+        let mut process = Process::start_with(file, 0, &arguments);
         let diary = written(&mut process, Way::Round);
         drop(process);
         let dying = ["--failpoint", "Reading 1 die"];
@@ -167,7 +188,8 @@ fn die(file: &Path, point: Point, nth: u64) -> (Diary, ExitStatus) {
         return (diary, status);
     }
     let way = way(point);
-    let mut process = Process::start_with(file, 0, &arguments(way));
+    let arguments = [&arguments(way)[..], keeping(point, nth)].concat();
+    let mut process = Process::start_with(file, 0, &arguments);
     let mut diary = written(&mut process, way);
     let mut wire = Wire::connect(&process.bootstrap);
     process.say(&format!("arm {point:?} {nth} die"));
@@ -218,12 +240,12 @@ fn drive_for(diary: &mut Diary, wire: &mut Wire, way: Way, rounds: usize) -> io:
 fn where_its_file_refuses_the_client_is_told_memory_is_as_the_file_and_service_goes_on_when_it_answers()
  {
     let points = Point::ALL.iter().filter(|&&point| refuses_requests(point));
-    let runs = points.zip(FAILURES.into_iter().cycle());
-    each(runs.collect(), |(&point, failure)| {
+    let runs = points.zip(FAILURES.into_iter().cycle()).zip(0..);
+    each(runs.collect(), |((&point, failure), number)| {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("broker.db");
         // Without a cleaner, what is armed concerns requests only.
-        let arguments = [&KEEP[..], &["--tail-bytes", "0"]].concat();
+        let arguments = [&KEEP[..], &["--tail-bytes", "0"], keeping(point, number)].concat();
         let mut process = Process::start_with(&file, 0, &arguments);
         let mut wire = Wire::connect(&process.bootstrap);
         let mut diary = Diary::open(&mut wire);
@@ -271,10 +293,12 @@ fn refuses_requests(point: Point) -> bool {
         // Nothing fails there.
         Point::Published,
         Point::Answered,
+        Point::SegmentFreed,
         // The cleaner's, and that of the clock of transactions.
         Point::BatchReplaced,
         Point::BatchRemoved,
         Point::Swapped,
+        Point::BatchMoved,
         Point::TxnFenced,
     ];
     !others.contains(&point) && matches!(way(point), Way::Round | Way::Commit)
@@ -291,9 +315,7 @@ fn goes_on(diary: &mut Diary, wire: &mut Wire, folder: &Path, when: &str) {
 /// same transactions, which a refusal puts off for a second.
 fn assert_same_as_file(wire: &mut Wire, folder: &Path, when: &str) {
     let copy = tempfile::tempdir().unwrap();
-    for name in ["broker.db", "broker.db-wal"] {
-        fs::copy(folder.join(name), copy.path().join(name)).unwrap();
-    }
+    copy_files(folder, copy.path());
     let broker = start(copy.path());
     let mut other = Wire::connect(&broker.bootstrap_servers());
     let deadline = Instant::now() + PATIENCE;
@@ -307,12 +329,13 @@ fn what_the_broker_does_of_itself_where_its_file_refuses_is_tried_again_later_an
     let points = Point::ALL
         .iter()
         .filter(|&&point| refuses_the_cleaner(point));
-    let runs = points.zip(FAILURES.into_iter().cycle());
-    each(runs.collect(), |(&point, failure)| {
+    let runs = points.zip(FAILURES.into_iter().cycle()).zip(0..);
+    each(runs.collect(), |((&point, failure), number)| {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("broker.db");
         let way = way(point);
-        let mut process = Process::start_with(&file, 0, &arguments(way));
+        let arguments = [&arguments(way)[..], keeping(point, number)].concat();
+        let mut process = Process::start_with(&file, 0, &arguments);
         let mut diary = written(&mut process, way);
         let mut wire = Wire::connect(&process.bootstrap);
         process.say(&format!("arm {point:?} 1 {failure}"));
@@ -348,8 +371,13 @@ fn what_the_broker_does_of_itself_where_its_file_refuses_is_tried_again_later_an
 
 /// Whether a refusal at that point is one of the cleaner's.
 fn refuses_the_cleaner(point: Point) -> bool {
-    let compaction = [Point::BatchReplaced, Point::BatchRemoved, Point::Swapped];
-    compaction.contains(&point) || matches!(way(point), Way::Load | Way::Silence | Way::Rest)
+    let cleaning = [
+        Point::BatchReplaced,
+        Point::BatchRemoved,
+        Point::Swapped,
+        Point::BatchMoved,
+    ];
+    cleaning.contains(&point) || matches!(way(point), Way::Load | Way::Silence | Way::Rest)
 }
 
 #[test]
@@ -451,11 +479,13 @@ fn killed_while_it_starts_it_starts_the_next_time_with_all_that_was_there() {
     });
 }
 
-/// Makes of a file what the first version would have made: without what layout 2 added, and unable to shrink.
+/// Makes of a file what the first version would have made: without what layouts 2 and 3 added, and unable to shrink.
 fn age_file(file: &Path) {
     let db = rusqlite::Connection::open(file).unwrap();
     db.execute_batch(
-        "alter table partition drop column compacted; drop table horizon;
+        "drop trigger batch_gone; drop trigger batch_moved; drop table segment; alter table batch drop column segment;
+         alter table batch drop column position; alter table batch drop column length;
+         alter table partition drop column compacted; drop table horizon;
          alter table group_offset drop column committed_ms; alter table txn drop column touched_ms;
          pragma user_version = 1; pragma journal_mode = delete; pragma auto_vacuum = none; vacuum",
     )

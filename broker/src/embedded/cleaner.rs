@@ -14,6 +14,7 @@ use super::broker::Broker;
 use super::error::Unavailable;
 use super::expiry;
 use super::ledger::now_ms;
+use super::mover::{self, Stuck};
 use super::news::Woken;
 use super::partition::{Bounds, Partition, PartitionId};
 use super::policy::{Policy, Retention};
@@ -58,6 +59,7 @@ pub(crate) fn run(broker: &Broker) {
         known: HashMap::new(),
         expiry_due_ms: 0,
         quiet: false,
+        stuck: Stuck::default(),
     };
     let news = &broker.queue.news;
     let mut rested = Instant::now() + broker.config.clean_every;
@@ -115,6 +117,7 @@ struct Cleaner<'a> {
     expiry_due_ms: i64,
     /// Whether nothing was committed since the last round.
     quiet: bool,
+    stuck: Stuck,
 }
 
 impl Cleaner<'_> {
@@ -150,7 +153,8 @@ impl Cleaner<'_> {
             self.expiry_due_ms = expiry::expire(self.broker, now_ms)?;
         }
         due_ms = earlier(due_ms, Some(self.expiry_due_ms));
-        if space::tidy(self.broker, self.quiet)? {
+        let moves_on = mover::tidy(self.broker, &mut self.stuck)?;
+        if space::tidy(self.broker, self.quiet)? || moves_on {
             let soon = i64::try_from(self.broker.config.clean_every.as_millis());
             due_ms = earlier(due_ms, Some(now_ms + soon.unwrap_or(1_000)));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// How an embedded broker runs. Start from [`EmbeddedConfig::default`] and set what differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmbeddedConfig {
-    /// The SQLite file; made when it is not there. Default `backstitch-broker.db` in the current folder.
+    /// The SQLite file; made when it is not there, as is the folder `<path>-records` beside it. Default `backstitch-broker.db` in the current folder.
     pub path: PathBuf,
     /// Where to listen; loopback only. Default 127.0.0.1:9092; port 0 takes a free one. The other loopback
     /// address (`::1`) is served too where the machine has one.
@@ -39,6 +39,12 @@ pub struct EmbeddedConfig {
     pub initial_rebalance_delay: Duration,
     /// Longest time that a transaction may stay open; a producer that asks for more is refused. Default 15 minutes.
     pub transaction_timeout_max: Duration,
+    /// Bytes of records that share a commit from which on they go to a file of their own, beside the SQLite file, in the folder
+    /// `<path>-records`. A smaller commit stays in the SQLite file: that is one wait for the disk instead of two. Default
+    /// 64 KiB; 0 puts all of them there.
+    pub inline_bytes_max: usize,
+    /// Size of such a file, from which on the next one is begun. Default 16 MiB.
+    pub segment_bytes: u64,
     /// Whether an acknowledgement waits until the disk has the records. Default true. Without it they survive the end of the
     /// process, not that of the machine: for scratch data.
     pub durable: bool,
@@ -73,6 +79,8 @@ impl Default for EmbeddedConfig {
             tails_bytes_max: 128 << 20,
             initial_rebalance_delay: Duration::from_millis(150),
             transaction_timeout_max: Duration::from_mins(15),
+            inline_bytes_max: 64 << 10,
+            segment_bytes: 16 << 20,
             durable: true,
             retention: None,
             retention_bytes: None,

@@ -65,6 +65,17 @@ pub enum EmbeddedError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// The file names records in a folder that is not there.
+    #[error(
+        "broker file {} has records in {}, which is not there: put the folder back beside the file; they are moved and copied \
+         together, while the broker is stopped", path.display(), folder.display()
+    )]
+    RecordsMissing {
+        /// The broker's file.
+        path: PathBuf,
+        /// The folder of its records.
+        folder: PathBuf,
+    },
     /// The lock beside the file cannot be made.
     #[error("cannot lock broker file {}: check the folder and its rights", path.display())]
     Lock {

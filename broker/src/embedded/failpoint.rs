@@ -39,10 +39,18 @@ points! {
     Appended,
     /// The sequence of a producer is noted.
     WindowSaved,
+    /// A segment is made, and nothing is in it.
+    SegmentMade,
     /// All changes of a commit are made.
     Committing,
+    /// The batches of a commit are in their segment, perhaps not on the disk.
+    SegmentWritten,
+    /// They are on the disk, and no commit names them.
+    SegmentSynced,
     /// The commit is on the disk and nobody knows.
     Landed,
+    /// The commit has given up a segment, its file is there.
+    SegmentFreed,
     /// Readers see the commit, its answers are not given.
     Published,
     /// Its answers are given.
@@ -75,6 +83,8 @@ points! {
     BatchRemoved,
     /// A step of compaction is made.
     Swapped,
+    /// A batch of a segment that is worn is in another one.
+    BatchMoved,
     /// The offsets of a group that rests are forgotten.
     OffsetsForgotten,
     /// A producer that rests is forgotten.

@@ -193,7 +193,9 @@ impl Broker {
                     let read = |db: &rusqlite::Connection| {
                         let moment = db.unchecked_transaction()?;
                         let take = |size| room.take(size);
-                        let batches = read_batches(&moment, partition.id, from, upper, take)?;
+                        let segments = &self.readers.segments;
+                        let batches =
+                            read_batches(&moment, segments, partition.id, from, upper, take)?;
                         let aborted = read_aborted(&moment, partition.id, from, upper)?;
                         Ok((batches, aborted))
                     };

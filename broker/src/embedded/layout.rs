@@ -9,18 +9,20 @@ use super::failpoint::{Point, reach};
 use super::ledger::now_ms;
 
 /// The layout this version writes.
-pub(crate) const LAYOUT: i64 = 2;
+pub(crate) const LAYOUT: i64 = 3;
 /// A file of an earlier version is rebuilt, so that it can shrink from then on, when no more than this is in it.
 const REBUILD_BYTES_MAX: i64 = 64 << 20;
 
-/// What `partition`, `horizon` and the times of layout 2 are for is told in `cleaner` and `expiry`.
+/// What `partition`, `horizon` and the times of layout 2 are for is told in `cleaner` and `expiry`; what a batch has of a
+/// segment, and `segment` itself, in `segments`.
 const SCHEMA: &str = "
 create table setting (name text primary key, value text not null) strict, without rowid;
 create table topic (id integer primary key autoincrement, name text not null unique, uuid text not null) strict;
 create table topic_config (topic integer not null, name text not null, value text not null, primary key (topic, name)) strict, without rowid;
 create table partition (id integer primary key autoincrement, topic integer not null, position integer not null,
     start integer not null, compacted integer not null default 0, unique (topic, position)) strict;
-create table batch (id integer primary key, last_offset integer not null, max_timestamp integer not null, bytes blob not null) strict;
+create table batch (id integer primary key, last_offset integer not null, max_timestamp integer not null, bytes blob not null,
+    segment integer, position integer, length integer) strict;
 create table horizon (batch integer primary key, due_ms integer not null) strict;
 create table producer (partition integer not null, producer_id integer not null, epoch integer not null, taken blob not null,
     touched_ms integer not null, primary key (partition, producer_id)) strict, without rowid;
@@ -44,6 +46,25 @@ alter table group_offset add column committed_ms integer not null default 0;
 alter table txn add column touched_ms integer not null default 0;
 ";
 
+/// From layout 2: where a batch is whose bytes are in a segment.
+const FROM_2: &str = "
+alter table batch add column segment integer;
+alter table batch add column position integer;
+alter table batch add column length integer;
+";
+
+/// `live`: bytes of the batches that are in a segment. Whoever puts one in counts it; what takes one out is counted by what
+/// happens to its row.
+const SEGMENTS: &str = "
+create table segment (id integer primary key, live integer not null) strict;
+create trigger batch_gone after delete on batch when old.segment is not null begin
+    update segment set live = live - old.length where id = old.segment;
+end;
+create trigger batch_moved after update of segment on batch when old.segment is not null begin
+    update segment set live = live - old.length where id = old.segment;
+end;
+";
+
 /// Why the file cannot be used as it is.
 #[derive(Debug)]
 pub(crate) enum LayoutError {
@@ -60,25 +81,29 @@ impl From<rusqlite::Error> for LayoutError {
 
 /// Lays out a new file, or brings an earlier one to this layout.
 pub(crate) fn lay_out(db: &Connection) -> Result<(), LayoutError> {
-    match db.query_row("pragma user_version", [], |row| row.get(0))? {
-        0 => db.execute_batch(&format!(
-            "begin immediate; {SCHEMA} pragma user_version = {LAYOUT};"
-        ))?,
+    let found = db.query_row("pragma user_version", [], |row| row.get(0))?;
+    let steps = match found {
+        0 => format!("{SCHEMA} {SEGMENTS}"),
         1 => {
             let now = now_ms();
-            db.execute_batch(&format!(
-                "begin immediate; {FROM_1}
-                 update group_offset set committed_ms = {now}; update txn set touched_ms = {now};
-                 pragma user_version = {LAYOUT};"
-            ))?;
-            tracing::info!(
-                from = 1,
-                to = LAYOUT,
-                "embedded broker: the file is brought to a new layout"
-            );
+            format!(
+                "{FROM_1} update group_offset set committed_ms = {now}; update txn set touched_ms = {now};
+                 {FROM_2} {SEGMENTS}"
+            )
         }
+        2 => format!("{FROM_2} {SEGMENTS}"),
         LAYOUT => return Ok(()),
         found => return Err(LayoutError::Unknown(found)),
+    };
+    db.execute_batch(&format!(
+        "begin immediate; {steps} pragma user_version = {LAYOUT};"
+    ))?;
+    if found != 0 {
+        tracing::info!(
+            from = found,
+            to = LAYOUT,
+            "embedded broker: the file is brought to a new layout"
+        );
     }
     reach(Point::LaidOut)?;
     Ok(db.execute_batch("commit")?)
@@ -145,14 +170,20 @@ create table aborted (partition integer not null, marker_offset integer not null
             )
             .unwrap();
         let rows = find.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-        rows.unwrap().collect::<Result<_, _>>().unwrap()
+        let mut columns: Vec<_> = rows.unwrap().collect::<Result<_, _>>().unwrap();
+        let mut find = db
+            .prepare("select name, tbl_name, sql from sqlite_schema where type = 'trigger' order by name")
+            .unwrap();
+        let triggers = find.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        columns.extend(triggers.unwrap().map(Result::unwrap));
+        columns
     }
 
     fn count(db: &Connection, query: &str) -> i64 {
         db.query_row(query, [], |row| row.get(0)).unwrap()
     }
 
-    fn old_file(path: &std::path::Path) -> Connection {
+    fn old_file(path: &std::path::Path, layout: i64) -> Connection {
         let db = Connection::open(path).unwrap();
         db.execute_batch(&format!(
             "pragma journal_mode = wal; begin; {LAYOUT_1} pragma user_version = 1; commit;
@@ -161,6 +192,13 @@ create table aborted (partition integer not null, marker_offset integer not null
              insert into txn values ('writer', 1000, 0, 60000, null);"
         ))
         .unwrap();
+        if layout == 2 {
+            db.execute_batch(&format!(
+                "{FROM_1} update group_offset set committed_ms = {}; pragma user_version = 2",
+                now_ms()
+            ))
+            .unwrap();
+        }
         db
     }
 
@@ -169,28 +207,30 @@ create table aborted (partition integer not null, marker_offset integer not null
         let folder = tempfile::tempdir().unwrap();
         let new = Connection::open(folder.path().join("new.db")).unwrap();
         lay_out(&new).unwrap();
-        let old = old_file(&folder.path().join("old.db"));
-        lay_out(&old).unwrap();
-        assert!(make_shrinkable(&old).unwrap());
-        assert_eq!(columns(&old), columns(&new));
-        assert_eq!(count(&old, "pragma user_version"), LAYOUT);
-        assert_eq!(count(&old, "pragma auto_vacuum"), 2);
-        assert_eq!(count(&old, "select sum(length(bytes)) from batch"), 100_001);
-        let aged = "select count(*) from group_offset where committed = 7 and committed_ms > 1600000000000";
-        assert_eq!(count(&old, aged), 1, "its offsets rest since now");
-        lay_out(&old).unwrap();
-        assert_eq!(
-            columns(&old),
-            columns(&new),
-            "a second time nothing happens"
-        );
+        for layout in [1, 2] {
+            let old = old_file(&folder.path().join(format!("old-{layout}.db")), layout);
+            lay_out(&old).unwrap();
+            assert!(make_shrinkable(&old).unwrap());
+            assert_eq!(columns(&old), columns(&new), "{layout}");
+            assert_eq!(count(&old, "pragma user_version"), LAYOUT);
+            assert_eq!(count(&old, "pragma auto_vacuum"), 2);
+            assert_eq!(count(&old, "select sum(length(bytes)) from batch"), 100_001);
+            let aged = "select count(*) from group_offset where committed = 7 and committed_ms > 1600000000000";
+            assert_eq!(count(&old, aged), 1, "its offsets rest since now");
+            lay_out(&old).unwrap();
+            assert_eq!(
+                columns(&old),
+                columns(&new),
+                "a second time nothing happens"
+            );
+        }
     }
 
     #[test]
     fn a_migration_that_is_cut_off_leaves_the_earlier_layout_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("old.db");
-        let before = columns(&old_file(&path));
+        let before = columns(&old_file(&path, 1));
         let cut = Connection::open(&path).unwrap();
         cut.execute_batch(&format!("begin immediate; {FROM_1}"))
             .unwrap();

@@ -13,10 +13,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::appender::{Appender, Spill};
 use super::batch::BatchHeader;
 use super::checkpoint::LogWatch;
 use super::failpoint::{Point, pass, reach};
 use super::partition::{Aborted, Bounds, Partition, PartitionId, PlacedBatch, Swapped, TailBudget};
+use super::segments::{Segments, Spot};
 use super::sequence::Window;
 use super::spare::Spare;
 use super::storage::{OFFSET_END, batch_row};
@@ -97,6 +99,9 @@ pub(crate) struct Ledger {
     pub(crate) spare: Arc<Spare>,
     /// How long the file's log has become.
     pub(crate) growth: LogWatch,
+    pub(crate) appender: Appender,
+    /// Whether a segment may have become empty.
+    pub(crate) emptied: bool,
 }
 
 impl Ledger {
@@ -109,6 +114,7 @@ impl Ledger {
     ) -> rusqlite::Result<Ledger> {
         let spare = Spare::of(Path::new(db.path().unwrap_or_default()));
         let growth = LogWatch::of(&db)?;
+        let segments = Arc::new(Segments::open(&db)?);
         let mut ledger = Ledger {
             db,
             map: TopicMap::new(),
@@ -126,6 +132,8 @@ impl Ledger {
             budget,
             spare: Arc::new(spare),
             growth,
+            appender: Appender::new(segments, Spill::default()),
+            emptied: true,
         };
         ledger.read()?;
         Ok(ledger)
@@ -136,21 +144,29 @@ impl Ledger {
         if !self.db.is_autocommit() {
             self.db.execute_batch("rollback")?;
         }
+        self.appender.abandon(&self.db)?;
+        self.emptied = true;
         self.read()
     }
 
-    /// Opens the SQL transaction of the next commit.
-    pub(crate) fn begin(&mut self) -> rusqlite::Result<()> {
+    /// Opens the SQL transaction of the next commit, which is to have about so many bytes of records.
+    pub(crate) fn begin(&mut self, bytes: usize) -> rusqlite::Result<()> {
         reach(Point::Beginning)?;
+        // The one that is full may be empty already.
+        self.emptied |= self.appender.begin(bytes);
         self.db.execute_batch("begin immediate")
     }
 
     /// Commits, then shows everybody what changed.
     pub(crate) fn commit(&mut self) -> rusqlite::Result<()> {
         self.save_windows()?;
+        self.appender.count(&self.db)?;
+        let freed = self.free_segments()?;
         reach(Point::Committing)?;
+        self.appender.settle()?;
         self.db.execute_batch("commit")?;
         reach(Point::Landed)?;
+        self.appender.free(freed);
         if self.map_changed {
             self.topics.replace(self.map.clone());
             self.map_changed = false;
@@ -262,26 +278,29 @@ impl Ledger {
         header: &BatchHeader,
         bytes: Bytes,
     ) -> rusqlite::Result<()> {
-        let log = self
-            .logs
-            .get_mut(&id)
-            .expect("every partition of the map has a log");
-        let base_offset = log.next;
+        let base_offset = self.log(id).next;
         let last_offset = base_offset + i64::from(header.last_offset_delta);
         if last_offset >= OFFSET_END {
             return Err(rusqlite::Error::IntegralValueOutOfRange(0, last_offset));
         }
+        let row = batch_row(id, base_offset);
+        let (inline, spot) = self.spill(row, &bytes)?;
         self.db
             .prepare_cached(
-                "insert into batch (id, last_offset, max_timestamp, bytes) values (?1, ?2, ?3, ?4)",
+                "insert into batch (id, last_offset, max_timestamp, bytes, segment, position, length)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
-                batch_row(id, base_offset),
+                row,
                 last_offset,
                 header.max_timestamp,
-                &bytes[..]
+                inline,
+                spot.map(|spot| spot.segment),
+                spot.map(|spot| spot.position),
+                spot.map(|spot| spot.length)
             ])?;
         reach(Point::Appended)?;
+        let log = self.log(id);
         log.next = last_offset + 1;
         log.fresh.push(PlacedBatch {
             base_offset,
@@ -290,6 +309,47 @@ impl Ledger {
         });
         self.changed.insert(id);
         Ok(())
+    }
+
+    /// Finds the place of a batch's bytes: those that its row has, and the spot of those that are in a segment.
+    pub(crate) fn spill<'a>(
+        &mut self,
+        row: i64,
+        bytes: &'a [u8],
+    ) -> rusqlite::Result<(&'a [u8], Option<Spot>)> {
+        let spot = self.appender.take(&self.db, row, bytes)?;
+        Ok((if spot.is_some() { &[] } else { bytes }, spot))
+    }
+
+    /// Gives a batch that is there new bytes, or another place.
+    pub(crate) fn put(&mut self, row: i64, bytes: &[u8]) -> rusqlite::Result<()> {
+        let (inline, spot) = self.spill(row, bytes)?;
+        self.db
+            .prepare_cached(
+                "update batch set bytes = ?2, segment = ?3, position = ?4, length = ?5 where id = ?1",
+            )?
+            .execute(params![
+                row,
+                inline,
+                spot.map(|spot| spot.segment),
+                spot.map(|spot| spot.position),
+                spot.map(|spot| spot.length)
+            ])?;
+        self.emptied = true;
+        Ok(())
+    }
+
+    /// Gives up the segments of which nothing is left.
+    fn free_segments(&mut self) -> rusqlite::Result<Vec<i64>> {
+        if !self.emptied {
+            return Ok(Vec::new());
+        }
+        let mut free = self
+            .db
+            .prepare_cached("delete from segment where live = 0 returning id")?;
+        let freed = free.query_map([], |row| row.get(0))?.collect();
+        self.emptied = false;
+        freed
     }
 
     /// Gives out a producer id that was never given out before.

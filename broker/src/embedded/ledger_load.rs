@@ -162,7 +162,7 @@ mod tests {
             partition_count: 1,
             configs: settings.into(),
         };
-        ledger.begin().unwrap();
+        ledger.begin(0).unwrap();
         create(&mut ledger, &new, false).unwrap().unwrap();
         let id = ledger.log_of("table", 0).unwrap();
         for batch in batches {
@@ -187,7 +187,7 @@ mod tests {
             TailRead::Cold => None,
         };
         assert_eq!(in_memory(0), Some(3));
-        ledger.begin().unwrap();
+        ledger.begin(0).unwrap();
         let to = Becomes::Gone;
         let gone = Change { base_offset: 1, to };
         assert!(swap(&mut ledger, &place, vec![gone], None).unwrap());
@@ -202,7 +202,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut ledger, place) = table(&folder, &[sample(-1, -1, -1, &[1])]);
         let partition = Arc::clone(&ledger.log(place.id).partition);
-        ledger.begin().unwrap();
+        ledger.begin(0).unwrap();
         delete(&mut ledger, "table").unwrap().unwrap();
         ledger.db.execute_batch("commit").unwrap();
         ledger.reload().unwrap();

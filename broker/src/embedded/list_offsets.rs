@@ -72,14 +72,17 @@ impl Broker {
         } else {
             bounds.next
         };
+        let segments = &self.readers.segments;
         let found = match asked.timestamp {
             LATEST => return Ok((end, -1)),
             EARLIEST => return Ok((bounds.start, -1)),
-            MAX_TIMESTAMP => self.readers.read(|db| newest_timestamp(db, partition.id)),
+            MAX_TIMESTAMP => self
+                .readers
+                .read(|db| newest_timestamp(db, segments, partition.id)),
             at if at < MAX_TIMESTAMP => return Err(ResponseError::UnsupportedVersion),
             at => self
                 .readers
-                .read(|db| offset_at(db, partition.id, bounds.start, at)),
+                .read(|db| offset_at(db, segments, partition.id, bounds.start, at)),
         };
         let found = found.map_err(read_error)?;
         // What lies beyond the end is not there for this reader.

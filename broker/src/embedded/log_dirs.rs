@@ -75,7 +75,7 @@ impl Broker {
     }
 
     fn size(&self, partition: PartitionId) -> Result<i64, ResponseError> {
-        let sum = "select coalesce(sum(length(bytes)), 0) from batch where id between ?1 and ?2";
+        let sum = "select coalesce(sum(coalesce(length, length(bytes))), 0) from batch where id between ?1 and ?2";
         let range = params![
             batch_row(partition, 0),
             batch_row(partition, OFFSET_END - 1)

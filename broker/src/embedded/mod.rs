@@ -15,6 +15,7 @@
 //! readers and acknowledged. It is for one machine: no replication, no TLS, no access control.
 
 mod admin;
+mod appender;
 mod batch;
 mod broker;
 mod broker_settings;
@@ -54,6 +55,7 @@ mod log_dirs;
 mod membership;
 mod memory;
 mod metadata;
+mod mover;
 mod news;
 mod offsets;
 mod partition;
@@ -69,6 +71,9 @@ mod quota_tests;
 mod record_rules;
 mod records;
 mod retention;
+#[cfg(test)]
+mod segment_tests;
+mod segments;
 mod sequence;
 mod server;
 mod setting_docs;

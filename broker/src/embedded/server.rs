@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::appender::Spill;
 use super::broker::Broker;
 use super::checkpoint;
 use super::cleaner;
@@ -88,15 +89,27 @@ impl EmbeddedBroker {
             config.tail_bytes_max,
             config.tails_bytes_max,
         ));
-        let ledger = Ledger::load(db, Arc::clone(&topics), Arc::clone(&clock), budget)
+        let mut ledger = Ledger::load(db, Arc::clone(&topics), Arc::clone(&clock), budget)
             .map_err(storage("read"))?;
+        let segments = Arc::clone(&ledger.appender.segments);
+        if let Some(folder) = segments.missing(&ledger.db).map_err(storage("read"))? {
+            return Err(EmbeddedError::RecordsMissing {
+                path: config.path,
+                folder: folder.to_owned(),
+            });
+        }
+        ledger.appender.spill = Spill {
+            inline_bytes_max: config.inline_bytes_max,
+            segment_bytes: config.segment_bytes,
+            durable: config.durable,
+        };
         let broker = Arc::new(Broker {
             host: config.listen.ip(),
             port,
             cluster_id,
             topics,
             queue: Arc::default(),
-            readers: Readers::new(config.path.clone()),
+            readers: Readers::new(config.path.clone(), segments),
             spare: Arc::clone(&ledger.spare),
             coordinator: Coordinator::new(config.initial_rebalance_delay),
             requests: Arc::new(Memory::new(config.requests_bytes_max)),

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,12 +11,13 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi, params};
 
 use super::batch::is_sound;
 use super::checkpoint;
-use super::error::EmbeddedError;
+use super::error::{EmbeddedError, is_damage};
 use super::failpoint::{Point, reach};
 use super::layout::{LAYOUT, LayoutError, lay_out, make_shrinkable};
 use super::partition::{Aborted, PartitionId};
 use super::records::first_at_or_after;
 use super::retention::Stored;
+use super::segments::{Segments, Spot};
 
 /// Bits of a batch's row id that hold its base offset; the partition's id lies above them.
 const OFFSET_BITS: u32 = 40;
@@ -26,7 +27,7 @@ const LOG_BYTES_KEPT: u32 = 96 << 20;
 pub(crate) const OFFSET_END: i64 = 1 << OFFSET_BITS;
 /// Bytes of a page in a file that is made; a file keeps the pages that it has. Four times SQLite's own: a batch of records
 /// takes a quarter of the writes, and a small commit writes some 50 KB, which goes to the disk at once all the same.
-pub(crate) const PAGE_BYTES: u32 = 16 << 10;
+pub(crate) const PAGE_BYTES: u32 = 4 << 10;
 /// Read connections kept open; more are opened under load and closed after.
 const READERS_KEPT: usize = 4;
 
@@ -96,7 +97,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, EmbeddedError> {
     // with the first page that is written.
     db.execute_batch(&format!(
         "pragma page_size = {PAGE_BYTES}; pragma auto_vacuum = incremental; pragma journal_mode = wal;
-         pragma synchronous = full; pragma cache_size = -16000; pragma journal_size_limit = {LOG_BYTES_KEPT};",
+         pragma synchronous = full; pragma cache_size = -16000; pragma temp_store = memory; pragma journal_size_limit = {LOG_BYTES_KEPT};",
     ))
     .map_err(failed("prepare"))?;
     checkpoint::take_over(&db);
@@ -139,22 +140,25 @@ pub(crate) fn open_beside(path: &Path) -> rusqlite::Result<Connection> {
 #[derive(Debug)]
 pub(crate) struct Readers {
     path: PathBuf,
+    pub(crate) segments: Arc<Segments>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf) -> Readers {
+    pub(crate) fn new(path: PathBuf, segments: Arc<Segments>) -> Readers {
         Readers {
             path,
+            segments,
             idle: Mutex::default(),
         }
     }
 
-    /// Runs a read. Sees what is committed when it starts.
+    /// Runs a read. Sees what is committed when it starts, and the segments that go with it.
     pub(crate) fn read<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
+        let _reading = self.segments.reading();
         let idle = self
             .idle
             .lock()
@@ -185,6 +189,7 @@ impl Readers {
 /// Reads batches from the one that holds `from` up to `upper`, as long as `take` says yes to a size.
 pub(crate) fn read_batches(
     db: &Connection,
+    segments: &Segments,
     partition: PartitionId,
     from: i64,
     upper: i64,
@@ -203,45 +208,72 @@ pub(crate) fn read_batches(
         Some((row, last)) if last >= from => row,
         Some(_) | None => batch_row(partition, from),
     };
-    let mut scan =
-        db.prepare_cached("select id, bytes from batch where id >= ?1 and id < ?2 order by id")?;
+    let mut scan = db.prepare_cached(
+        "select bytes, segment, position, length, id from batch where id >= ?1 and id < ?2 order by id",
+    )?;
     let mut rows = scan.query(params![first, batch_row(partition, upper)])?;
     let mut batches = Vec::new();
     while let Some(row) = rows.next()? {
-        let bytes = row.get_ref(1)?.as_blob()?;
-        if !is_sound(bytes) {
+        let size = match spot_of(row)? {
+            Some(spot) => usize::try_from(spot.length).unwrap_or(usize::MAX),
+            None => row.get_ref(0)?.as_blob()?.len(),
+        };
+        if !take(size) {
+            break;
+        }
+        match sound(db, segments, partition, row) {
+            Ok(bytes) => batches.push(bytes),
             // Those before it are given out; whoever reads on from there is told.
-            if batches.is_empty() {
-                return Err(damaged(db, partition, row.get(0)?));
-            }
-            break;
+            Err(error) if is_damage(&error) && !batches.is_empty() => break,
+            Err(error) => return Err(error),
         }
-        if !take(bytes.len()) {
-            break;
-        }
-        batches.push(Bytes::copy_from_slice(bytes));
     }
     Ok(batches)
 }
 
-/// A stored batch, if its bytes are as they were written.
-fn sound<'a>(
-    db: &Connection,
-    partition: PartitionId,
-    row: &'a rusqlite::Row<'_>,
-) -> rusqlite::Result<&'a [u8]> {
-    let bytes = row.get_ref("bytes")?.as_blob()?;
-    if is_sound(bytes) {
-        return Ok(bytes);
-    }
-    Err(damaged(db, partition, row.get("id")?))
+/// Where a batch is that is not in the file. The row begins with `bytes, segment, position, length`.
+fn spot_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Spot>> {
+    Ok(match row.get(1)? {
+        Some(segment) => Some(Spot {
+            segment,
+            position: row.get(2)?,
+            length: row.get(3)?,
+        }),
+        None => None,
+    })
 }
 
-fn damaged(db: &Connection, partition: PartitionId, row: i64) -> rusqlite::Error {
+/// A batch's bytes, wherever they are. The row begins with `bytes, segment, position, length`.
+pub(crate) fn bytes_of(row: &rusqlite::Row<'_>, segments: &Segments) -> rusqlite::Result<Bytes> {
+    match spot_of(row)? {
+        Some(spot) => segments.read(spot),
+        None => Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?)),
+    }
+}
+
+/// The same, if they are as they were written.
+fn sound(
+    db: &Connection,
+    segments: &Segments,
+    partition: PartitionId,
+    row: &rusqlite::Row<'_>,
+) -> rusqlite::Result<Bytes> {
+    match bytes_of(row, segments) {
+        Ok(bytes) if is_sound(&bytes) => Ok(bytes),
+        Ok(_) => Err(damaged(db, partition, row.get("id")?, "")),
+        Err(error) if is_damage(&error) => {
+            let why = format!(": {error}");
+            Err(damaged(db, partition, row.get("id")?, &why))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn damaged(db: &Connection, partition: PartitionId, row: i64, why: &str) -> rusqlite::Error {
     let find = "select topic.name || '-' || position from partition join topic on topic.id = topic where partition.id = ?1";
     let name: rusqlite::Result<String> = db.query_row(find, [partition.0], |row| row.get(0));
     let message = format!(
-        "the batch at offset {} of {} is not as it was written",
+        "the batch at offset {} of {} is not as it was written{why}",
         row_offset(row),
         name.unwrap_or_else(|_| format!("partition row {}", partition.0))
     );
@@ -258,7 +290,7 @@ pub(crate) fn read_index(
 ) -> rusqlite::Result<Vec<Stored>> {
     // The length of a blob is in its row: none is read for it.
     let mut scan = db.prepare_cached(
-        "select id, last_offset, max_timestamp, length(bytes) from batch where id >= ?1 and id < ?2 order by id limit ?3",
+        "select id, last_offset, max_timestamp, coalesce(length, length(bytes)) from batch where id >= ?1 and id < ?2 order by id limit ?3",
     )?;
     let range = params![
         batch_row(partition, from),
@@ -274,7 +306,7 @@ pub(crate) fn read_newest(
     partition: PartitionId,
 ) -> rusqlite::Result<Option<Stored>> {
     let mut find = db.prepare_cached(
-        "select id, last_offset, max_timestamp, length(bytes) from batch where id between ?1 and ?2 order by id desc limit 1",
+        "select id, last_offset, max_timestamp, coalesce(length, length(bytes)) from batch where id between ?1 and ?2 order by id desc limit 1",
     )?;
     let range = params![
         batch_row(partition, 0),
@@ -317,12 +349,13 @@ pub(crate) fn read_aborted(
 /// its timestamp.
 pub(crate) fn offset_at(
     db: &Connection,
+    segments: &Segments,
     partition: PartitionId,
     start: i64,
     timestamp: i64,
 ) -> rusqlite::Result<Option<(i64, i64)>> {
     let mut find = db.prepare_cached(
-        "select id, bytes from batch where id between ?1 and ?2 and last_offset >= ?3 and max_timestamp >= ?4 order by id",
+        "select bytes, segment, position, length, id from batch where id between ?1 and ?2 and last_offset >= ?3 and max_timestamp >= ?4 order by id",
     )?;
     let mut rows = find.query(params![
         batch_row(partition, 0),
@@ -332,7 +365,7 @@ pub(crate) fn offset_at(
     ])?;
     // A batch may have its newest record before the start; then the next one is looked at.
     while let Some(row) = rows.next()? {
-        let found = first_at_or_after(sound(db, partition, row)?, timestamp, start);
+        let found = first_at_or_after(&sound(db, segments, partition, row)?, timestamp, start);
         if found.is_some() {
             return Ok(found);
         }
@@ -343,18 +376,19 @@ pub(crate) fn offset_at(
 /// Finds the first record with the newest timestamp: its offset, and the timestamp.
 pub(crate) fn newest_timestamp(
     db: &Connection,
+    segments: &Segments,
     partition: PartitionId,
 ) -> rusqlite::Result<Option<(i64, i64)>> {
     let mut find = db.prepare_cached(
-        "select id, bytes, max_timestamp, last_offset from batch where id between ?1 and ?2 order by max_timestamp desc, id limit 1",
+        "select bytes, segment, position, length, id, max_timestamp, last_offset from batch where id between ?1 and ?2 order by max_timestamp desc, id limit 1",
     )?;
     let range = params![
         batch_row(partition, 0),
         batch_row(partition, OFFSET_END - 1)
     ];
     find.query_row(range, |row| {
-        let (newest, last): (i64, i64) = (row.get(2)?, row.get(3)?);
-        let first = first_at_or_after(sound(db, partition, row)?, newest, 0);
+        let (newest, last): (i64, i64) = (row.get(5)?, row.get(6)?);
+        let first = first_at_or_after(&sound(db, segments, partition, row)?, newest, 0);
         Ok((first.map_or(last, |found| found.0), newest))
     })
     .optional()

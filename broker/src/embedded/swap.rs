@@ -120,7 +120,7 @@ fn forget_horizon(ledger: &Ledger, row: i64) -> rusqlite::Result<()> {
 }
 
 fn replace(
-    ledger: &Ledger,
+    ledger: &mut Ledger,
     id: PartitionId,
     base_offset: i64,
     bytes: &[u8],
@@ -128,20 +128,29 @@ fn replace(
 ) -> rusqlite::Result<bool> {
     let row = batch_row(id, base_offset);
     let max_timestamp = BatchHeader::read(bytes).max_timestamp;
-    let replaced = ledger
+    let find = "select exists (select 1 from batch where id = ?1)";
+    let is_there = ledger
         .db
-        .prepare_cached("update batch set bytes = ?2, max_timestamp = ?3 where id = ?1")?
-        .execute(params![row, bytes, max_timestamp])?;
+        .prepare_cached(find)?
+        .query_row([row], |row| row.get(0))?;
+    if is_there {
+        ledger.put(row, bytes)?;
+        ledger
+            .db
+            .prepare_cached("update batch set max_timestamp = ?2 where id = ?1")?
+            .execute(params![row, max_timestamp])?;
+    }
     reach(Point::BatchReplaced)?;
     match until_ms {
         Some(until_ms) => note_horizon(ledger, id, base_offset, until_ms)?,
         None => forget_horizon(ledger, row)?,
     }
-    Ok(replaced > 0)
+    Ok(is_there)
 }
 
-fn remove(ledger: &Ledger, id: PartitionId, base_offset: i64) -> rusqlite::Result<()> {
+fn remove(ledger: &mut Ledger, id: PartitionId, base_offset: i64) -> rusqlite::Result<()> {
     let row = batch_row(id, base_offset);
+    ledger.emptied = true;
     ledger
         .db
         .prepare_cached("delete from batch where id = ?1")?

@@ -11,7 +11,10 @@ use super::cleaner::{Halt, earlier};
 use super::compaction::{Fate, GivenUp, NewestKeys, Sweep};
 use super::partition::{Bounds, PartitionId};
 use super::policy::Compaction;
-use super::storage::{OFFSET_END, batch_row, read_aborted, read_index, read_newest, row_offset};
+use super::segments::Segments;
+use super::storage::{
+    OFFSET_END, batch_row, bytes_of, read_aborted, read_index, read_newest, row_offset,
+};
 use super::swap::{Becomes, Change, Place, swap};
 
 /// Bytes that one step may move, before and after counted together; one batch may have more.
@@ -315,7 +318,7 @@ impl Pass<'_> {
         Ok(self
             .broker
             .readers
-            .read(|db| read_batches(db, id, from, upper))?)
+            .read(|db| read_batches(db, &self.broker.readers.segments, id, from, upper))?)
     }
 }
 
@@ -329,12 +332,13 @@ struct Batch {
 
 fn read_batches(
     db: &Connection,
+    segments: &Segments,
     id: PartitionId,
     from: i64,
     upper: i64,
 ) -> rusqlite::Result<Vec<Batch>> {
     let mut scan = db.prepare_cached(
-        "select batch.id, batch.last_offset, batch.bytes, horizon.due_ms
+        "select bytes, segment, position, length, id, last_offset, horizon.due_ms
          from batch left join horizon on horizon.batch = batch.id
          where batch.id >= ?1 and batch.id < ?2 order by batch.id",
     )?;
@@ -344,10 +348,10 @@ fn read_batches(
         && let Some(row) = rows.next()?
     {
         let batch = Batch {
-            base_offset: row_offset(row.get(0)?),
-            last_offset: row.get(1)?,
-            bytes: Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?),
-            until_ms: row.get(3)?,
+            base_offset: row_offset(row.get(4)?),
+            last_offset: row.get(5)?,
+            bytes: bytes_of(row, segments)?,
+            until_ms: row.get(6)?,
         };
         bytes += batch.bytes.len();
         batches.push(batch);

@@ -162,6 +162,7 @@ pub(crate) fn delete(ledger: &mut Ledger, name: &str) -> rusqlite::Result<Result
                 .prepare_cached(&format!("delete from {table} where partition = ?1"))?
                 .execute([id.0])?;
         }
+        ledger.emptied = true;
         ledger.logs.remove(&id);
         ledger.changed.remove(&id);
         ledger.dropped.push(Arc::clone(partition));
@@ -212,6 +213,7 @@ pub(crate) fn delete_before(
     }
     log.start = start;
     ledger.changed.insert(id);
+    ledger.emptied = true;
     let rows = params![batch_row(id, 0), batch_row(id, start), start];
     ledger.db.execute(
         "delete from batch where id >= ?1 and id < ?2 and last_offset < ?3",

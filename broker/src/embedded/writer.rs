@@ -138,6 +138,15 @@ impl WriteQueue {
         self.queue(0, Effect::Frees, work).wait()
     }
 
+    /// The same for a change that moves `bytes` of records so that more can be deleted.
+    pub(crate) fn make_room<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        self.queue(bytes, Effect::Frees, work).wait()
+    }
+
     /// Whether no change waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting
@@ -246,7 +255,7 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
 }
 
 fn commit(ledger: &mut Ledger, changes: Vec<Queued>) -> rusqlite::Result<Vec<Answer>> {
-    ledger.begin()?;
+    ledger.begin(changes.iter().map(|queued| queued.bytes).sum())?;
     let mut answers = Vec::with_capacity(changes.len());
     for queued in changes {
         answers.push((queued.change)(ledger)?);
@@ -290,7 +299,8 @@ mod tests {
             budget,
         )
         .unwrap();
-        (Arc::default(), ledger, Arc::new(Readers::new(path)))
+        let readers = Readers::new(path, Arc::clone(&ledger.appender.segments));
+        (Arc::default(), ledger, Arc::new(readers))
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub mod process;
 pub mod wire;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -34,6 +35,15 @@ use rdkafka::{ClientContext, TopicPartitionList};
 
 /// Longest wait for anything that should happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Where a broker in a folder has its segments.
+pub const RECORDS: &str = "broker.db-records";
+/// What has a broker put all records into segments, and begin new ones often.
+pub const SPILL: [&str; 4] = ["--inline-bytes", "0", "--segment-bytes", "4096"];
+
+/// The same as [`SPILL`].
+pub fn spill(config: &mut EmbeddedConfig) {
+    (config.inline_bytes_max, config.segment_bytes) = (0, 4_096);
+}
 
 pub fn start(folder: &Path) -> EmbeddedBroker {
     start_on(folder, 0)
@@ -52,6 +62,35 @@ pub fn start_with(folder: &Path, set: impl FnOnce(&mut EmbeddedConfig)) -> Embed
     };
     set(&mut config);
     EmbeddedBroker::start(config).unwrap()
+}
+
+/// All that a broker keeps in a folder, as a kill leaves it.
+pub fn copy_files(from: &Path, to: &Path) {
+    for name in ["broker.db", "broker.db-wal"] {
+        if from.join(name).exists() {
+            fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    }
+    let (records, copied) = (from.join(RECORDS), to.join(RECORDS));
+    let Ok(segments) = fs::read_dir(&records) else {
+        return;
+    };
+    fs::create_dir_all(&copied).unwrap();
+    for segment in segments {
+        let name = segment.unwrap().file_name();
+        // One that is done with may go meanwhile.
+        let _ = fs::copy(records.join(&name), copied.join(&name));
+    }
+}
+
+/// The segments of a broker in a folder.
+pub fn segments(folder: &Path) -> Vec<PathBuf> {
+    let Ok(found) = fs::read_dir(folder.join(RECORDS)) else {
+        return Vec::new();
+    };
+    let mut found: Vec<PathBuf> = found.map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
 }
 
 pub fn client(bootstrap: &str) -> ClientConfig {

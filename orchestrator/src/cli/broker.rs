@@ -110,6 +110,7 @@ fn in_the_way(error: EmbeddedError) -> CliError {
         | EmbeddedError::Listen { .. }
         | EmbeddedError::Storage { .. }
         | EmbeddedError::Damaged { .. }
+        | EmbeddedError::RecordsMissing { .. }
         | EmbeddedError::Lock { .. }
         | EmbeddedError::Layout { .. }
         | EmbeddedError::Thread { .. } => error.into(),

@@ -183,6 +183,7 @@ impl From<EmbeddedError> for CliError {
             | EmbeddedError::Listen { .. }
             | EmbeddedError::Storage { .. }
             | EmbeddedError::Damaged { .. }
+            | EmbeddedError::RecordsMissing { .. }
             | EmbeddedError::Lock { .. }
             | EmbeddedError::Layout { .. }
             | EmbeddedError::Thread { .. } => failed,

@@ -49,12 +49,7 @@ impl Alone {
 
     /// Bytes of its files.
     pub(super) fn bytes(&self) -> u64 {
-        let Ok(entries) = std::fs::read_dir(&self.data) else {
-            return 0;
-        };
-        entries
-            .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()))
-            .sum()
+        bytes_in(&self.data)
     }
 
     /// What it uses when nothing comes, in per cent of a core.
@@ -74,4 +69,18 @@ impl Alone {
     pub(super) fn kill(self) {
         drop(self);
     }
+}
+
+/// Bytes of the files in a folder and in those below it.
+fn bytes_in(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let bytes = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(about) if about.is_dir() => bytes_in(&entry.path()),
+        Ok(about) => about.len(),
+        // It is gone.
+        Err(_) => 0,
+    };
+    entries.flatten().map(bytes).sum()
 }

@@ -1,0 +1,216 @@
+//! The writer's hand on the segments: where the batches of a large commit go.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::failpoint::{Point, pass, reach};
+use super::segments::{FRAME_BYTES, Segments, Spot, framed};
+
+/// Bytes gathered for one write.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// What goes to segments, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spill {
+    /// A commit with fewer bytes of records keeps them in the SQLite file.
+    pub(crate) inline_bytes_max: usize,
+    /// A segment that has so many gets no more.
+    pub(crate) segment_bytes: u64,
+    /// Whether a commit waits until the disk has them.
+    pub(crate) durable: bool,
+}
+
+impl Default for Spill {
+    fn default() -> Spill {
+        Spill {
+            inline_bytes_max: 64 << 10,
+            segment_bytes: 16 << 20,
+            durable: true,
+        }
+    }
+}
+
+/// Appends batches to the active segment.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) spill: Spill,
+    active: Option<Active>,
+    /// Whether the batches of this commit go to a segment.
+    spills: bool,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Active {
+    id: i64,
+    file: File,
+    /// Where the next byte goes, the buffer's included.
+    end: u64,
+    /// What a commit may name.
+    tried: u64,
+    /// Bytes of batches that the disk may not have, and that are not counted yet.
+    fresh: i64,
+}
+
+impl Appender {
+    pub(crate) fn new(segments: Arc<Segments>, spill: Spill) -> Appender {
+        Appender {
+            segments,
+            spill,
+            active: None,
+            spills: false,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Begins a commit of so many bytes of records. Returns whether a segment was closed.
+    pub(crate) fn begin(&mut self, bytes: usize) -> bool {
+        self.spills = bytes >= self.spill.inline_bytes_max;
+        let is_full = |active: &mut Active| active.end >= self.spill.segment_bytes;
+        let closed = self.active.take_if(is_full).is_some();
+        if closed {
+            self.segments.close();
+        }
+        closed
+    }
+
+    /// Takes a batch into a segment. `None`: it is to stay in the SQLite file.
+    pub(crate) fn take(
+        &mut self,
+        db: &Connection,
+        row: i64,
+        bytes: &[u8],
+    ) -> rusqlite::Result<Option<Spot>> {
+        let Ok(length) = u32::try_from(bytes.len()) else {
+            return Ok(None);
+        };
+        if !self.spills {
+            return Ok(None);
+        }
+        if self.active.is_none() {
+            self.active = Some(self.make(db)?);
+        }
+        let Some(active) = &mut self.active else {
+            return Ok(None);
+        };
+        let position = active.end + FRAME_BYTES as u64;
+        active.end = position + u64::from(length);
+        active.fresh += i64::from(length);
+        let spot = Spot {
+            segment: active.id,
+            position: i64::try_from(position).unwrap_or(i64::MAX),
+            length: length.into(),
+        };
+        self.buffer.extend_from_slice(&framed(row, length));
+        if self.buffer.len() + bytes.len() < WRITE_BYTES {
+            self.buffer.extend_from_slice(bytes);
+        } else {
+            self.flush()?;
+            self.write(bytes)?;
+        }
+        Ok(Some(spot))
+    }
+
+    fn make(&self, db: &Connection) -> rusqlite::Result<Active> {
+        let newest = "select coalesce(max(id), 0) from segment";
+        let newest = db.query_row(newest, [], |row| row.get(0))?;
+        let (id, file) = self.segments.make(newest, self.spill.durable)?;
+        db.prepare_cached("insert into segment (id, live) values (?1, 0)")?
+            .execute([id])?;
+        reach(Point::SegmentMade)?;
+        Ok(Active {
+            id,
+            file,
+            end: 0,
+            tried: 0,
+            fresh: 0,
+        })
+    }
+
+    fn flush(&mut self) -> rusqlite::Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let written = self.write(&buffer);
+        buffer.clear();
+        self.buffer = buffer;
+        written
+    }
+
+    fn write(&self, bytes: &[u8]) -> rusqlite::Result<()> {
+        match &self.active {
+            Some(active) => (&active.file)
+                .write_all(bytes)
+                .map_err(|error| self.segments.failed(active.id, &error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts what was taken.
+    pub(crate) fn count(&self, db: &Connection) -> rusqlite::Result<()> {
+        if let Some(active) = self.active.as_ref().filter(|active| active.fresh > 0) {
+            db.prepare_cached("update segment set live = live + ?2 where id = ?1")?
+                .execute([active.id, active.fresh])?;
+        }
+        Ok(())
+    }
+
+    /// Brings everything that was taken to the disk: it may be committed then.
+    pub(crate) fn settle(&mut self) -> rusqlite::Result<()> {
+        if self.active.as_ref().is_none_or(|active| active.fresh == 0) {
+            return Ok(());
+        }
+        self.flush()?;
+        reach(Point::SegmentWritten)?;
+        let Some(active) = &mut self.active else {
+            return Ok(());
+        };
+        if self.spill.durable {
+            let synced = active.file.sync_data();
+            synced.map_err(|error| self.segments.failed(active.id, &error))?;
+        }
+        active.fresh = 0;
+        active.tried = active.end;
+        self.segments.note(active.id, active.end);
+        reach(Point::SegmentSynced)
+    }
+
+    /// Gives up what no commit names: the transaction was rolled back, or may have landed. What comes next goes behind
+    /// what may be named.
+    pub(crate) fn abandon(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        self.buffer.clear();
+        let Some(mut active) = self.active.take() else {
+            return Ok(());
+        };
+        self.segments.close();
+        let find = "select exists (select 1 from segment where id = ?1)";
+        if !db.query_row(find, [active.id], |row| row.get(0))? {
+            // It was made in that transaction.
+            self.segments.condemn([active.id]);
+            return Ok(());
+        }
+        let cut = active.file.set_len(active.tried);
+        let cut = cut.and_then(|()| active.file.seek(SeekFrom::Start(active.tried)));
+        // If not, another one is begun.
+        if cut.is_ok() {
+            (active.end, active.fresh) = (active.tried, 0);
+            self.segments.go_on(active.id);
+            self.active = Some(active);
+        }
+        Ok(())
+    }
+
+    /// Segments that the commit has given up go when nobody reads them.
+    pub(crate) fn free(&mut self, ids: Vec<i64>) {
+        let is_freed = |active: &mut Active| ids.contains(&active.id);
+        if self.active.take_if(is_freed).is_some() {
+            self.segments.close();
+        }
+        if !ids.is_empty() {
+            pass(Point::SegmentFreed);
+            self.segments.condemn(ids);
+        }
+    }
+}

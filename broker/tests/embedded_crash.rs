@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use embedded_support::process::{Process, example};
 use embedded_support::{
-    PATIENCE, client, create_topic, numbered, producer, read, read_with_offsets, send, start,
-    tally, until,
+    PATIENCE, SPILL, client, create_topic, numbered, producer, read, read_with_offsets, send,
+    start, tally, until,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
@@ -19,7 +19,7 @@ use rdkafka::{Offset, TopicPartitionList};
 fn killed_at_any_moment_it_keeps_what_it_acknowledged_once_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("broker.db");
-    let mut process = Process::start(&file, 0);
+    let mut process = Process::start_with(&file, 0, &SPILL);
     let (bootstrap, port) = (process.bootstrap.clone(), process.port());
     create_topic(&bootstrap, "orders", 3);
     let producer = producer(
@@ -48,7 +48,7 @@ fn killed_at_any_moment_it_keeps_what_it_acknowledged_once_and_in_order() {
             (producer.context().acked().len() >= wanted).then_some(())
         });
         drop(process);
-        process = Process::start(&file, port);
+        process = Process::start_with(&file, port, if kill % 2 == 0 { &[] } else { &SPILL });
     }
     producer.flush(Duration::from_secs(60)).unwrap();
     assert_eq!(producer.context().failed(), Vec::<String>::new());

@@ -31,6 +31,8 @@ const CORRUPT_MESSAGE: i16 = 2;
 const FAILURES: [&str; 4] = ["full", "ioerr", "corrupt", "readonly"];
 /// Runs beside each other. They wait for the disk more than they work.
 const RUNS_AT_ONCE: usize = 6;
+/// What has a broker keep all records in its SQLite file.
+const INLINE: [&str; 2] = ["--inline-bytes", "1000000000"];
 const CLEAN: [&str; 2] = ["--clean-every", "1"];
 const KEEP: [&str; 2] = ["--clean-every", "3600000"];
 const FORGET: [&str; 4] = ["--clean-every", "1", "--forget-after", "400"];
@@ -100,10 +102,14 @@ fn keeping(point: Point, number: u64) -> &'static [&'static str] {
         Point::SegmentFreed,
         Point::BatchMoved,
     ];
-    if needs.contains(&point) || number.is_multiple_of(2) {
-        &SPILL
-    } else {
-        &[]
+    if needs.contains(&point) {
+        return &SPILL;
+    }
+    match way(point) {
+        // What they are about is the SQLite file and its log.
+        Way::Load | Way::Silence => &INLINE,
+        _ if number.is_multiple_of(2) => &SPILL,
+        _ => &[],
     }
 }
 

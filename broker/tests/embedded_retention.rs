@@ -8,13 +8,14 @@
 mod embedded_support;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backstitch_broker::embedded::EmbeddedBroker;
 use embedded_support::process::Process;
 use embedded_support::{
-    Deliveries, PATIENCE, admin, block_on, client, create_topic, create_topic_with, held_by,
-    member, producer, send, start_with, until,
+    Deliveries, PATIENCE, SPILL, admin, block_on, client, create_topic, create_topic_with, held_by,
+    member, producer, read, segments, send, spill, start_with, until,
 };
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -31,8 +32,10 @@ const EAGER: [(&str, &str); 2] = [
     ("min.cleanable.dirty.ratio", "0.0"),
 ];
 
+/// Cleaning is the same wherever records are, and more happens where they are in segments.
 fn start(folder: &tempfile::TempDir) -> EmbeddedBroker {
     start_with(folder.path(), |config| {
+        spill(config);
         config.clean_every = Duration::from_millis(20);
     })
 }
@@ -433,7 +436,10 @@ fn an_idempotent_producer_goes_on_after_its_batches_are_compacted_away() {
 #[test]
 fn the_file_and_its_log_get_smaller_while_the_broker_serves() {
     let folder = tempfile::tempdir().unwrap();
-    let broker = start(&folder);
+    let broker = start_with(folder.path(), |config| {
+        config.inline_bytes_max = usize::MAX;
+        config.clean_every = Duration::from_millis(20);
+    });
     let bootstrap = broker.bootstrap_servers();
     create_topic_with(&bootstrap, "orders", &[("retention.bytes", "100000000")]);
     let writer = producer(&bootstrap, &[("compression.type", "none")]);
@@ -463,6 +469,77 @@ fn the_file_and_its_log_get_smaller_while_the_broker_serves() {
         (size() < 10_000_000).then_some(())
     });
     assert_eq!(offsets(&bootstrap, "orders").last(), Some(&299));
+}
+
+#[test]
+fn files_of_records_go_with_their_records_and_what_lives_moves_out_of_those_that_are_mostly_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = || {
+        start_with(folder.path(), |config| {
+            (config.inline_bytes_max, config.segment_bytes) = (0, 200_000);
+            config.clean_every = Duration::from_millis(20);
+        })
+    };
+    let size = || -> u64 {
+        let length = |path: PathBuf| path.metadata().map_or(0, |file| file.len());
+        segments(folder.path()).into_iter().map(length).sum()
+    };
+    let broker = serve();
+    let bootstrap = broker.bootstrap_servers();
+    create_topic_with(&bootstrap, "dropped", &[("retention.bytes", "100000000")]);
+    create_topic(&bootstrap, "kept", 1);
+    let writer = producer(&bootstrap, &[("compression.type", "none")]);
+    let kept: Vec<String> = (0..50)
+        .map(|number| format!("{number:06}{}", "k".repeat(3_000)))
+        .collect();
+    for value in &kept {
+        put(&writer, "kept", None, Some(value));
+        for _ in 0..3 {
+            put(&writer, "dropped", None, Some(&"d".repeat(9_000)));
+        }
+    }
+    assert!(size() > 1_500_000, "{}", size());
+    let config =
+        AlterConfig::new(ResourceSpecifier::Topic("dropped")).set("retention.bytes", "10000");
+    block_on(admin(&bootstrap).alter_configs([&config], &AdminOptions::new())).unwrap();
+    until("the files to go", || {
+        assert_eq!(read(&bootstrap, "kept", 0, 50, &[]), kept);
+        (size() < 600_000).then_some(())
+    });
+    drop(writer);
+    broker.stop();
+    let broker = serve();
+    assert_eq!(read(&broker.bootstrap_servers(), "kept", 0, 50, &[]), kept);
+}
+
+#[test]
+fn many_starts_leave_few_files_of_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = |segment_bytes| {
+        start_with(folder.path(), |config| {
+            (config.inline_bytes_max, config.segment_bytes) = (0, segment_bytes);
+            config.clean_every = Duration::from_millis(20);
+        })
+    };
+    let count = 20;
+    for number in 0..count {
+        let broker = serve(1 << 20);
+        let bootstrap = broker.bootstrap_servers();
+        if number == 0 {
+            create_topic(&bootstrap, "orders", 1);
+        }
+        let writer = producer(&bootstrap, &[]);
+        put(&writer, "orders", None, Some(&number.to_string()));
+        drop(writer);
+        broker.stop();
+    }
+    let broker = serve(1 << 20);
+    let bootstrap = broker.bootstrap_servers();
+    let expected: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+    until("the files to be few", || {
+        assert_eq!(read(&bootstrap, "orders", 0, count, &[]), expected);
+        (segments(folder.path()).len() <= 10).then_some(())
+    });
 }
 
 #[test]
@@ -553,7 +630,7 @@ fn producers_and_transactional_ids_that_rest_are_forgotten_while_it_serves() {
 fn killed_while_it_cleans_it_keeps_the_newest_record_of_each_key_and_cleans_on() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("broker.db");
-    let clean = ["--clean-every", "1"];
+    let clean = [&["--clean-every", "1"], &SPILL[..]].concat();
     let mut process = Process::start_with(&file, 0, &clean);
     let (bootstrap, port) = (process.bootstrap.clone(), process.port());
     let settings = [&EAGER[..], &[("delete.retention.ms", "1")]].concat();

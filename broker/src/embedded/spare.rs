@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, ffi};
 
 use super::checkpoint::Checkpoints;
 use super::space::{Pages, empty_log, give_back};
@@ -32,7 +32,10 @@ const STEP_BYTES: i64 = 6 << 20;
 
 /// Whether there was no room on the disk.
 pub(crate) fn is_full(error: &rusqlite::Error) -> bool {
+    // The index of the log grows too, and SQLite does not say why it could not.
+    let no_index = ffi::SQLITE_IOERR_SHMSIZE;
     error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        || error.sqlite_error().map(|error| error.extended_code) == Some(no_index)
 }
 
 /// The spare file beside a broker's file.

@@ -299,12 +299,12 @@ fn refuses_requests(point: Point) -> bool {
         // Nothing fails there.
         Point::Published,
         Point::Answered,
-        Point::SegmentFreed,
         // The cleaner's, and that of the clock of transactions.
         Point::BatchReplaced,
         Point::BatchRemoved,
         Point::Swapped,
         Point::BatchMoved,
+        Point::SegmentFreed,
         Point::TxnFenced,
     ];
     !others.contains(&point) && matches!(way(point), Way::Round | Way::Commit)

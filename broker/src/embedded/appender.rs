@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::failpoint::{Point, pass, reach};
+use super::failpoint::{Point, reach};
 use super::segments::{FRAME_BYTES, Segments, Spot, framed};
 
 /// Bytes gathered for one write.
@@ -50,8 +50,8 @@ struct Active {
     file: File,
     /// Where the next byte goes, the buffer's included.
     end: u64,
-    /// What a commit may name.
-    tried: u64,
+    /// What a commit may name: the disk has it.
+    settled: u64,
     /// Bytes of batches that the disk may not have, and that are not counted yet.
     fresh: i64,
 }
@@ -116,9 +116,7 @@ impl Appender {
     }
 
     fn make(&self, db: &Connection) -> rusqlite::Result<Active> {
-        let newest = "select coalesce(max(id), 0) from segment";
-        let newest = db.query_row(newest, [], |row| row.get(0))?;
-        let (id, file) = self.segments.make(newest, self.spill.durable)?;
+        let (id, file) = self.segments.make(db, self.spill.durable)?;
         db.prepare_cached("insert into segment (id, live) values (?1, 0)")?
             .execute([id])?;
         reach(Point::SegmentMade)?;
@@ -126,7 +124,7 @@ impl Appender {
             id,
             file,
             end: 0,
-            tried: 0,
+            settled: 0,
             fresh: 0,
         })
     }
@@ -172,7 +170,7 @@ impl Appender {
             synced.map_err(|error| self.segments.failed(active.id, &error))?;
         }
         active.fresh = 0;
-        active.tried = active.end;
+        active.settled = active.end;
         self.segments.note(active.id, active.end);
         reach(Point::SegmentSynced)
     }
@@ -181,36 +179,35 @@ impl Appender {
     /// what may be named.
     pub(crate) fn abandon(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.buffer.clear();
-        let Some(mut active) = self.active.take() else {
-            return Ok(());
-        };
-        self.segments.close();
-        let find = "select exists (select 1 from segment where id = ?1)";
-        if !db.query_row(find, [active.id], |row| row.get(0))? {
-            // It was made in that transaction.
-            self.segments.condemn([active.id]);
-            return Ok(());
+        if let Some(active) = &mut self.active {
+            let find = "select exists (select 1 from segment where id = ?1)";
+            let is_named = db.query_row(find, [active.id], |row| row.get(0))?;
+            let settled = active.settled;
+            let cut = || {
+                active.file.set_len(settled)?;
+                (&active.file).seek(SeekFrom::Start(settled))
+            };
+            if is_named && cut().is_ok() {
+                (active.end, active.fresh) = (settled, 0);
+                self.segments.note(active.id, settled);
+            } else {
+                // A commit that failed after it was written may come back with the next start: what it may name stays.
+                if settled == 0 {
+                    self.segments.condemn([active.id]);
+                }
+                self.active = None;
+                self.segments.close();
+            }
         }
-        let cut = active.file.set_len(active.tried);
-        let cut = cut.and_then(|()| active.file.seek(SeekFrom::Start(active.tried)));
-        // If not, another one is begun.
-        if cut.is_ok() {
-            (active.end, active.fresh) = (active.tried, 0);
-            self.segments.go_on(active.id);
-            self.active = Some(active);
-        }
-        Ok(())
+        self.segments.condemn_unnamed(db)
     }
 
-    /// Segments that the commit has given up go when nobody reads them.
+    /// Notes segments that the commit has given up.
     pub(crate) fn free(&mut self, ids: Vec<i64>) {
         let is_freed = |active: &mut Active| ids.contains(&active.id);
         if self.active.take_if(is_freed).is_some() {
             self.segments.close();
         }
-        if !ids.is_empty() {
-            pass(Point::SegmentFreed);
-            self.segments.condemn(ids);
-        }
+        self.segments.condemn(ids);
     }
 }

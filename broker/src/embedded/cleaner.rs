@@ -127,6 +127,31 @@ impl Cleaner<'_> {
             age: self.broker.config.retention,
             bytes: self.broker.config.retention_bytes,
         };
+        let mut failed = None;
+        let mut due_ms = self.clean_topics(default, now_ms, &mut failed)?;
+        if self.expiry_due_ms <= now_ms
+            && let Some(due) = goes_on(expiry::expire(self.broker, now_ms), &mut failed)?
+        {
+            self.expiry_due_ms = due;
+        }
+        due_ms = earlier(due_ms, Some(self.expiry_due_ms));
+        let moves_on = goes_on(mover::tidy(self.broker, &mut self.stuck), &mut failed)?;
+        let is_read = self.broker.readers.segments.delete_condemned();
+        let tidies_on = goes_on(space::tidy(self.broker, self.quiet), &mut failed)?;
+        if is_read || moves_on == Some(true) || tidies_on == Some(true) {
+            let soon = i64::try_from(self.broker.config.clean_every.as_millis());
+            due_ms = earlier(due_ms, Some(now_ms + soon.unwrap_or(1_000)));
+        }
+        failed.map_or(Ok(due_ms), Err)
+    }
+
+    /// Looks at the partitions. What fails in one of them is no matter of the others.
+    fn clean_topics(
+        &mut self,
+        default: Retention,
+        now_ms: i64,
+        failed: &mut Option<Halt>,
+    ) -> Result<Option<i64>, Halt> {
         let mut known = std::mem::take(&mut self.known);
         let mut due_ms = None;
         for (name, topic) in self.broker.topics.all() {
@@ -144,19 +169,12 @@ impl Cleaner<'_> {
                     id: partition.id,
                 };
                 let before = known.remove(&partition.id);
-                let seen = self.look(&place, &topic, partition, &policy, before, now_ms)?;
-                due_ms = earlier(due_ms, seen.due_ms);
-                self.known.insert(partition.id, seen);
+                let seen = self.look(&place, &topic, partition, &policy, before, now_ms);
+                if let Some(seen) = goes_on(seen, failed)? {
+                    due_ms = earlier(due_ms, seen.due_ms);
+                    self.known.insert(partition.id, seen);
+                }
             }
-        }
-        if self.expiry_due_ms <= now_ms {
-            self.expiry_due_ms = expiry::expire(self.broker, now_ms)?;
-        }
-        due_ms = earlier(due_ms, Some(self.expiry_due_ms));
-        let moves_on = mover::tidy(self.broker, &mut self.stuck)?;
-        if space::tidy(self.broker, self.quiet)? || moves_on {
-            let soon = i64::try_from(self.broker.config.clean_every.as_millis());
-            due_ms = earlier(due_ms, Some(now_ms + soon.unwrap_or(1_000)));
         }
         Ok(due_ms)
     }
@@ -285,6 +303,18 @@ impl Cleaner<'_> {
             }
             Ok(delete_before(ledger, &place.topic, place.index, start)?.is_ok())
         })
+    }
+}
+
+/// What a part of a round came to. If it failed, the others are not kept from their work; the first failure is told.
+fn goes_on<T>(came: Result<T, Halt>, failed: &mut Option<Halt>) -> Result<Option<T>, Halt> {
+    match came {
+        Ok(value) => Ok(Some(value)),
+        Err(Halt::Stopping) => Err(Halt::Stopping),
+        Err(error) => {
+            failed.get_or_insert(error);
+            Ok(None)
+        }
     }
 }
 

@@ -49,8 +49,6 @@ points! {
     SegmentSynced,
     /// The commit is on the disk and nobody knows.
     Landed,
-    /// The commit has given up a segment, its file is there.
-    SegmentFreed,
     /// Readers see the commit, its answers are not given.
     Published,
     /// Its answers are given.
@@ -85,6 +83,8 @@ points! {
     Swapped,
     /// A batch of a segment that is worn is in another one.
     BatchMoved,
+    /// Segments that nobody reads and no commit names are there.
+    SegmentFreed,
     /// The offsets of a group that rests are forgotten.
     OffsetsForgotten,
     /// A producer that rests is forgotten.

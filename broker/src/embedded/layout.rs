@@ -56,7 +56,7 @@ alter table batch add column length integer;
 /// `live`: bytes of the batches that are in a segment. Whoever puts one in counts it; what takes one out is counted by what
 /// happens to its row.
 const SEGMENTS: &str = "
-create table segment (id integer primary key, live integer not null) strict;
+create table segment (id integer primary key autoincrement, live integer not null) strict;
 create trigger batch_gone after delete on batch when old.segment is not null begin
     update segment set live = live - old.length where id = old.segment;
 end;

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::appender::{Appender, Spill};
 use super::batch::BatchHeader;
-use super::checkpoint::LogWatch;
+use super::checkpoint::{Checkpoints, LogWatch};
 use super::failpoint::{Point, pass, reach};
 use super::partition::{Aborted, Bounds, Partition, PartitionId, PlacedBatch, Swapped, TailBudget};
 use super::segments::{Segments, Spot};
@@ -107,14 +107,15 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Reads the file.
     pub(crate) fn load(
+        path: &Path,
         db: Connection,
         topics: Arc<Topics>,
         clock: Arc<TxnClock>,
         budget: Arc<TailBudget>,
     ) -> rusqlite::Result<Ledger> {
-        let spare = Spare::of(Path::new(db.path().unwrap_or_default()));
+        let spare = Spare::of(path);
         let growth = LogWatch::of(&db)?;
-        let segments = Arc::new(Segments::open(&db)?);
+        let segments = Arc::new(Segments::open(path, &db)?);
         let mut ledger = Ledger {
             db,
             map: TopicMap::new(),
@@ -166,6 +167,7 @@ impl Ledger {
         self.appender.settle()?;
         self.db.execute_batch("commit")?;
         reach(Point::Landed)?;
+        // They are there as long as anybody reads, so readers need not be told first.
         self.appender.free(freed);
         if self.map_changed {
             self.topics.replace(self.map.clone());
@@ -192,6 +194,12 @@ impl Ledger {
         }
         pass(Point::Published);
         Ok(())
+    }
+
+    /// After something was deleted on a full disk, makes room of it.
+    pub(crate) fn regain(&self, checkpoints: &Checkpoints) -> rusqlite::Result<()> {
+        let segments = &self.appender.segments;
+        self.spare.regain(&self.db, segments, checkpoints)
     }
 
     /// Finds a partition's log.

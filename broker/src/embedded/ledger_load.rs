@@ -153,9 +153,10 @@ mod tests {
 
     /// A file with a compacted topic of one partition, which holds these batches.
     fn table(folder: &tempfile::TempDir, batches: &[Bytes]) -> (Ledger, Place) {
-        let db = open_writer(&folder.path().join("broker.db")).unwrap();
+        let path = folder.path().join("broker.db");
+        let db = open_writer(&path).unwrap();
         let budget = Arc::new(TailBudget::new(1 << 20, 1 << 20));
-        let mut ledger = Ledger::load(db, Arc::default(), Arc::default(), budget).unwrap();
+        let mut ledger = Ledger::load(&path, db, Arc::default(), Arc::default(), budget).unwrap();
         let settings = [("cleanup.policy".to_owned(), "compact".to_owned())];
         let new = NewTopic {
             name: "table".to_owned(),

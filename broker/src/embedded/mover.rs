@@ -20,6 +20,8 @@ use super::segments::Spot;
 const STEP_BYTES: usize = 1 << 20;
 /// Segments below a quarter of their size that are left as they are. Each start of the broker may leave one.
 const SMALL_MAX: usize = 8;
+/// Segments that one round empties; it rests for longer than that takes.
+const ROUND_SEGMENTS: usize = 8;
 
 /// What cannot be moved.
 #[derive(Debug, Default)]
@@ -32,27 +34,36 @@ struct Moving {
     bytes: Bytes,
 }
 
-/// Moves what has to, as far as nobody waits for the file. Returns whether there is more to do.
+/// Moves what has to. Returns whether there is more to do.
 pub(crate) fn tidy(broker: &Broker, stuck: &mut Stuck) -> Result<bool, Halt> {
-    for segment in worn(broker, stuck)? {
+    let worn = worn(broker, stuck)?;
+    let mut failed = None;
+    for &segment in worn.iter().take(ROUND_SEGMENTS) {
+        match empty(broker, segment) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(
+                    segment,
+                    "embedded broker: of a file of records not everything can be read, so its space is not given back"
+                );
+                stuck.0.insert(segment);
+            }
+            Err(Halt::Stopping) => return Err(Halt::Stopping),
+            // Another one may be in reach.
+            Err(error) => failed = failed.or(Some(error)),
+        }
         if broker.is_stopping() {
             return Err(Halt::Stopping);
         }
-        if !empty(broker, segment)? {
-            tracing::warn!(
-                segment,
-                "embedded broker: of a file of records not everything can be read, so its space is not given back"
-            );
-            stuck.0.insert(segment);
-        }
-        if !broker.queue.is_empty() {
-            return Ok(true);
-        }
     }
-    Ok(false)
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(worn.len() > ROUND_SEGMENTS),
+    }
 }
 
-/// The segments that are worth it: less than a half of them lives, or they are small and there are many.
+/// The segments that are worth it, those that take least first: less than a half of them lives, or they are small and there
+/// are many.
 fn worn(broker: &Broker, stuck: &Stuck) -> Result<Vec<i64>, Halt> {
     let sizes = broker.readers.segments.closed();
     if sizes.is_empty() {
@@ -72,22 +83,24 @@ fn worn(broker: &Broker, stuck: &Stuck) -> Result<Vec<i64>, Halt> {
             continue;
         };
         if live.saturating_mul(2) < *size {
-            worn.push(id);
+            worn.push((live, id));
         } else if *size < broker.config.segment_bytes / 4 {
-            small.push(id);
+            small.push((live, id));
         }
     }
     if small.len() > SMALL_MAX {
         worn.append(&mut small);
     }
-    Ok(worn)
+    worn.sort_unstable();
+    Ok(worn.into_iter().map(|(_, id)| id).collect())
 }
 
 /// Moves all that lives in a segment. Returns whether nothing is left.
 fn empty(broker: &Broker, segment: i64) -> Result<bool, Halt> {
     let segments = &broker.readers.segments;
     let mut frames = match broker.readers.read(|_| segments.frames(segment)) {
-        Err(error) if is_damage(&error) => return Ok(false),
+        // It is not there, or was just deleted.
+        Err(error) if is_damage(&error) => Vec::new(),
         frames => frames?,
     };
     // From the end, so that those that are done with come off.
@@ -126,7 +139,7 @@ fn next_step(
         if !is_at(db, row, from)? {
             continue;
         }
-        let read = match broker.readers.segments.read(from) {
+        let read = match broker.readers.segments.read(row, from) {
             // What is damaged stays, for its readers to be told.
             Err(error) if is_damage(&error) => continue,
             Ok(read) if !is_sound(&read) => continue,

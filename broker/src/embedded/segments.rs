@@ -7,7 +7,7 @@
 //!
 //! A segment is a row of frames: the batch's row id (8 bytes), its length (4 bytes), both big-endian, and the batch. The
 //! frames tell whoever cleans which batches a segment had; readers go by the SQLite file alone. What lies behind a frame
-//! that is cut off was never committed. A segment of which nothing is left is deleted as soon as nobody reads it.
+//! that is cut off was never committed. A segment of which nothing is left is deleted by the cleaner, once nobody reads it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
@@ -18,10 +18,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, ffi};
 
+use super::failpoint::{Point, pass};
+
 /// Bytes before each batch.
 pub(crate) const FRAME_BYTES: usize = 12;
 /// Segments kept open for readers.
-const OPEN_MAX: usize = 64;
+const OPEN_MAX: usize = 24;
 
 /// Where a batch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,10 @@ pub(crate) struct Segments {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The highest number that was ever given out, as far as it is known.
+    newest: i64,
+    /// Whether the disk has the folder's name.
+    is_lasting: bool,
     /// Bytes of every segment there is.
     sizes: BTreeMap<i64, u64>,
     open: HashMap<i64, Arc<File>>,
@@ -64,16 +70,14 @@ pub(crate) struct Reading<'a> {
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        let mut state = self.segments.state();
-        state.reads.remove(&self.number);
-        self.segments.delete_condemned(&mut state);
+        self.segments.state().reads.remove(&self.number);
     }
 }
 
 impl Segments {
-    /// Finds the segments of a file, and deletes those that it does not name any more.
-    pub(crate) fn open(db: &Connection) -> rusqlite::Result<Segments> {
-        let mut folder = PathBuf::from(db.path().unwrap_or_default()).into_os_string();
+    /// Finds the segments of a broker's file, and deletes those that it does not name any more.
+    pub(crate) fn open(file: &Path, db: &Connection) -> rusqlite::Result<Segments> {
+        let mut folder = file.as_os_str().to_owned();
         folder.push("-records");
         let find = "select value from setting where name = 'segment_prefix'";
         let prefix = match db.query_row(find, [], |row| row.get(0)).optional()? {
@@ -106,6 +110,7 @@ impl Segments {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(refusal(&error, &self.folder)),
         };
+        let given_out = given_out(db)?;
         let mut state = self.state();
         for entry in found.flatten() {
             let name = entry.file_name();
@@ -113,10 +118,10 @@ impl Segments {
             let (Some(id), Ok(about)) = (id, entry.metadata()) else {
                 continue;
             };
-            // Above the newest may be those of a later state, of which this file is an earlier copy: they are left alone
-            // until their numbers are used up.
-            let newest = named.last_key_value().map_or(0, |(newest, _)| *newest);
-            if id < newest && !named.contains_key(&id) {
+            state.newest = state.newest.max(id);
+            // Numbers that were not given out may be of a later state, of which this file is an earlier copy: those are left
+            // alone until they are used up.
+            if id <= given_out && !named.contains_key(&id) {
                 if let Err(error) = fs::remove_file(entry.path()) {
                     tracing::warn!(%error, file = %entry.path().display(), "embedded broker: a file of records that is done with cannot be deleted");
                 }
@@ -183,25 +188,37 @@ impl Segments {
         }
     }
 
-    /// Reads a batch.
-    pub(crate) fn read(&self, spot: Spot) -> rusqlite::Result<Bytes> {
-        let file = self.file(spot.segment)?;
+    /// Reads the batch of a row.
+    pub(crate) fn read(&self, row: i64, spot: Spot) -> rusqlite::Result<Bytes> {
+        let (file, size) = self.file(spot.segment)?;
         let failed = |error: io::Error| refusal(&error, &self.path(spot.segment));
         let cut_off = || failed(io::ErrorKind::UnexpectedEof.into());
-        let position = u64::try_from(spot.position).map_err(|_| cut_off())?;
-        let length = usize::try_from(spot.length).map_err(|_| cut_off())?;
-        let ends = position.saturating_add(length as u64);
-        if ends > file.metadata().map_err(failed)?.len() {
+        let begins = u64::try_from(spot.position).ok();
+        let begins = begins.and_then(|at| at.checked_sub(FRAME_BYTES as u64));
+        let length = u32::try_from(spot.length).ok();
+        let (Some(begins), Some(length)) = (begins, length) else {
+            return Err(cut_off());
+        };
+        let whole = FRAME_BYTES as u64 + u64::from(length);
+        if begins.saturating_add(whole) > size {
             return Err(cut_off());
         }
-        let mut bytes = vec![0; length];
-        read_at(&file, &mut bytes, position).map_err(failed)?;
-        Ok(bytes.into())
+        let mut bytes = vec![0; usize::try_from(whole).map_err(|_| cut_off())?];
+        read_at(&file, &mut bytes, begins).map_err(failed)?;
+        let mut bytes = Bytes::from(bytes);
+        // Another batch may be there when the file and its folder are not of the same state.
+        if bytes.split_to(FRAME_BYTES)[..] != framed(row, length) {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "another batch is in its place",
+            )));
+        }
+        Ok(bytes)
     }
 
     /// The batches that a segment was given, with their row ids.
     pub(crate) fn frames(&self, id: i64) -> rusqlite::Result<Vec<(i64, Spot)>> {
-        let file = self.file(id)?;
+        let (file, _) = self.file(id)?;
         let failed = |error: io::Error| refusal(&error, &self.path(id));
         let ends = file.metadata().map_err(failed)?.len();
         let (mut frames, mut at) = (Vec::new(), 0);
@@ -211,7 +228,8 @@ impl Segments {
             let (row, length) = unframed(frame);
             let position = at + FRAME_BYTES as u64;
             at = position + u64::from(length);
-            if at > ends {
+            // No batch is empty: what was never written may be zeros.
+            if at > ends || length == 0 {
                 break;
             }
             let spot = Spot {
@@ -224,32 +242,41 @@ impl Segments {
         Ok(frames)
     }
 
-    fn file(&self, id: i64) -> rusqlite::Result<Arc<File>> {
-        if let Some(file) = self.state().open.get(&id) {
-            return Ok(Arc::clone(file));
-        }
+    /// A segment, and how long it is.
+    fn file(&self, id: i64) -> rusqlite::Result<(Arc<File>, u64)> {
         let path = self.path(id);
-        let file = File::open(&path).map_err(|error| refusal(&error, &path))?;
-        let file = Arc::new(file);
+        let size = {
+            let state = self.state();
+            let Some(&size) = state.sizes.get(&id) else {
+                return Err(refusal(&io::ErrorKind::NotFound.into(), &path));
+            };
+            if let Some(file) = state.open.get(&id) {
+                return Ok((Arc::clone(file), size));
+            }
+            size
+        };
+        let file = Arc::new(File::open(&path).map_err(|error| refusal(&error, &path))?);
         let mut state = self.state();
         if state.open.len() >= OPEN_MAX {
             state.open.clear();
         }
         state.open.insert(id, Arc::clone(&file));
-        Ok(file)
+        Ok((file, size))
     }
 
-    /// Makes the next segment, behind all that are there and `named`.
-    pub(super) fn make(&self, named: i64, durable: bool) -> rusqlite::Result<(i64, File)> {
-        let newest = self.state().sizes.last_key_value().map_or(0, |(id, _)| *id);
-        let id = newest.max(named) + 1;
+    /// Makes the next segment, with a number that was never given out.
+    pub(super) fn make(&self, db: &Connection, durable: bool) -> rusqlite::Result<(i64, File)> {
+        let (id, is_lasting) = {
+            let given_out = given_out(db)?;
+            let mut state = self.state();
+            // Whatever comes of it, nobody tries this number again.
+            state.newest = state.newest.max(given_out) + 1;
+            (state.newest, state.is_lasting)
+        };
         let path = self.path(id);
         let make = || {
             if !self.folder.exists() {
                 fs::create_dir(&self.folder)?;
-                if let Some(parent) = self.folder.parent().filter(|_| durable) {
-                    sync_folder(parent)?;
-                }
             }
             let file = OpenOptions::new()
                 .write(true)
@@ -258,10 +285,18 @@ impl Segments {
             if durable {
                 sync_folder(&self.folder)?;
             }
+            if let Some(parent) = self.folder.parent().filter(|_| durable && !is_lasting) {
+                sync_folder(parent)?;
+            }
             Ok(file)
         };
-        let file = make().map_err(|error| refusal(&error, &path))?;
+        let file = make().map_err(|error| {
+            // If it cannot be deleted either, it is empty.
+            let _ = fs::remove_file(&path);
+            refusal(&error, &path)
+        })?;
         let mut state = self.state();
+        state.is_lasting = true;
         state.sizes.insert(id, 0);
         state.active = Some(id);
         Ok((id, file))
@@ -276,39 +311,52 @@ impl Segments {
         self.state().sizes.insert(id, bytes);
     }
 
-    /// Notes which segment is appended to.
-    pub(super) fn go_on(&self, id: i64) {
-        self.state().active = Some(id);
-    }
-
     /// Notes that no segment is appended to.
     pub(super) fn close(&self) {
         self.state().active = None;
     }
 
-    /// Deletes segments that the last commit has given up: each when the reads end that may come by it.
+    /// Notes segments that no commit names any more.
     pub(super) fn condemn(&self, ids: impl IntoIterator<Item = i64>) {
         let mut state = self.state();
         let from = state.next_read;
-        for id in ids {
-            state.open.remove(&id);
-            state.condemned.push((from, id));
-        }
-        self.delete_condemned(&mut state);
+        state.condemned.extend(ids.into_iter().map(|id| (from, id)));
     }
 
-    fn delete_condemned(&self, state: &mut State) {
-        if state.condemned.is_empty() {
-            return;
-        }
+    /// Condemns what the file does not name, after a commit of which nobody knew whether it had landed.
+    pub(super) fn condemn_unnamed(&self, db: &Connection) -> rusqlite::Result<()> {
+        let given_out = given_out(db)?;
+        let mut find = db.prepare("select id from segment")?;
+        let named = find.query_map([], |row| row.get(0))?;
+        let named: BTreeSet<i64> = named.collect::<Result<_, _>>()?;
+        let state = self.state();
+        let condemned: BTreeSet<i64> = state.condemned.iter().map(|(_, id)| *id).collect();
+        let unnamed = state.sizes.range(..=given_out).map(|(id, _)| *id);
+        let unnamed = unnamed.filter(|id| !named.contains(id) && !condemned.contains(id));
+        let unnamed: Vec<i64> = unnamed.collect();
+        drop(state);
+        self.condemn(unnamed);
+        Ok(())
+    }
+
+    /// Deletes the condemned that no read can come by any more. Returns whether others are left.
+    pub(crate) fn delete_condemned(&self) -> bool {
+        let mut state = self.state();
         let oldest = state.reads.first().copied().unwrap_or(u64::MAX);
-        let (free, kept) = std::mem::take(&mut state.condemned)
-            .into_iter()
-            .partition(|(from, _)| *from <= oldest);
-        state.condemned = kept;
-        for (_, id) in Vec::<(u64, i64)>::from(free) {
-            state.open.remove(&id);
-            state.sizes.remove(&id);
+        let condemned = std::mem::take(&mut state.condemned);
+        let (free, left): (Vec<_>, Vec<_>) =
+            condemned.into_iter().partition(|(from, _)| *from <= oldest);
+        for (_, id) in &free {
+            state.open.remove(id);
+            state.sizes.remove(id);
+        }
+        let is_left = !left.is_empty();
+        state.condemned = left;
+        drop(state);
+        if !free.is_empty() {
+            pass(Point::SegmentFreed);
+        }
+        for (_, id) in free {
             let path = self.path(id);
             if let Err(error) = fs::remove_file(&path)
                 && error.kind() != io::ErrorKind::NotFound
@@ -316,7 +364,15 @@ impl Segments {
                 tracing::warn!(%error, file = %path.display(), "embedded broker: a file of records that is done with cannot be deleted; the next start tries again");
             }
         }
+        is_left
     }
+}
+
+/// The highest number that a commit has given out.
+fn given_out(db: &Connection) -> rusqlite::Result<i64> {
+    let find = "select seq from sqlite_sequence where name = 'segment'";
+    let found = db.query_row(find, [], |row| row.get(0)).optional()?;
+    Ok(found.unwrap_or(0))
 }
 
 /// What comes before a batch.
@@ -353,7 +409,11 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     } else {
         path
     };
-    File::open(path)?.sync_all()
+    match File::open(path)?.sync_all() {
+        // Some file systems have it in no other way than this one.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
 }
 
 #[cfg(not(unix))]

@@ -89,8 +89,14 @@ impl EmbeddedBroker {
             config.tail_bytes_max,
             config.tails_bytes_max,
         ));
-        let mut ledger = Ledger::load(db, Arc::clone(&topics), Arc::clone(&clock), budget)
-            .map_err(storage("read"))?;
+        let mut ledger = Ledger::load(
+            &config.path,
+            db,
+            Arc::clone(&topics),
+            Arc::clone(&clock),
+            budget,
+        )
+        .map_err(storage("read"))?;
         let segments = Arc::clone(&ledger.appender.segments);
         if let Some(folder) = segments.missing(&ledger.db).map_err(storage("read"))? {
             return Err(EmbeddedError::RecordsMissing {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, ffi};
 
 use super::checkpoint::Checkpoints;
+use super::segments::Segments;
 use super::space::{Pages, empty_log, give_back};
 
 /// Bytes of the spare file: what of the log may not have been copied yet (20 MiB), and a large commit.
@@ -130,16 +131,18 @@ impl Spare {
         self.settle(&mut tries)
     }
 
-    /// After something was deleted on a full disk: gives pages back to it, as many as it takes.
+    /// After something was deleted on a full disk: gives segments and pages back to it, as many as it takes.
     pub(crate) fn regain(
         &self,
         db: &Connection,
+        segments: &Segments,
         checkpoints: &Checkpoints,
     ) -> rusqlite::Result<()> {
         if !self.full.load(Ordering::Acquire) {
             return Ok(());
         }
         let mut tries = self.tries();
+        segments.delete_condemned();
         self.empty_log(checkpoints);
         while self.settle(&mut tries) {
             let pages = Pages::of(db)?;

@@ -25,8 +25,8 @@ const OFFSET_BITS: u32 = 40;
 const LOG_BYTES_KEPT: u32 = 96 << 20;
 /// First offset that no partition can reach. At 100,000 records a second that is 127 days of one partition.
 pub(crate) const OFFSET_END: i64 = 1 << OFFSET_BITS;
-/// Bytes of a page in a file that is made; a file keeps the pages that it has. Four times SQLite's own: a batch of records
-/// takes a quarter of the writes, and a small commit writes some 50 KB, which goes to the disk at once all the same.
+/// Bytes of a page in a file that is made; a file keeps the pages that it has. What is large is in segments, so what is
+/// left are a few rows here and there: small pages, fewer bytes.
 pub(crate) const PAGE_BYTES: u32 = 4 << 10;
 /// Read connections kept open; more are opened under load and closed after.
 const READERS_KEPT: usize = 4;
@@ -215,7 +215,7 @@ pub(crate) fn read_batches(
     let mut batches = Vec::new();
     while let Some(row) = rows.next()? {
         let size = match spot_of(row)? {
-            Some(spot) => usize::try_from(spot.length).unwrap_or(usize::MAX),
+            Some(spot) => usize::try_from(spot.length).unwrap_or(0),
             None => row.get_ref(0)?.as_blob()?.len(),
         };
         if !take(size) {
@@ -231,7 +231,7 @@ pub(crate) fn read_batches(
     Ok(batches)
 }
 
-/// Where a batch is that is not in the file. The row begins with `bytes, segment, position, length`.
+/// Where a batch is that is not in the file. The row begins with `bytes, segment, position, length, id`.
 fn spot_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Spot>> {
     Ok(match row.get(1)? {
         Some(segment) => Some(Spot {
@@ -243,10 +243,10 @@ fn spot_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Spot>> {
     })
 }
 
-/// A batch's bytes, wherever they are. The row begins with `bytes, segment, position, length`.
+/// A batch's bytes, wherever they are. The row begins with `bytes, segment, position, length, id`.
 pub(crate) fn bytes_of(row: &rusqlite::Row<'_>, segments: &Segments) -> rusqlite::Result<Bytes> {
     match spot_of(row)? {
-        Some(spot) => segments.read(spot),
+        Some(spot) => segments.read(row.get(4)?, spot),
         None => Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_blob()?)),
     }
 }
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_small_pages_is_served_with_them() {
+    fn a_file_with_large_pages_is_served_with_them() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("broker.db");
         let page = |db: &Connection| -> u32 {
@@ -424,12 +424,12 @@ mod tests {
         let earlier = Connection::open(&path).unwrap();
         earlier
             .execute_batch(
-                "pragma auto_vacuum = incremental; create table earlier (n); drop table earlier",
+                "pragma page_size = 16384; pragma auto_vacuum = incremental; create table earlier (n); drop table earlier",
             )
             .unwrap();
-        assert_eq!(page(&earlier), 4_096);
+        assert_eq!(page(&earlier), 16_384);
         drop(earlier);
-        assert_eq!(page(&open_writer(&path).unwrap()), 4_096);
+        assert_eq!(page(&open_writer(&path).unwrap()), 16_384);
         let fresh = open_writer(&folder.path().join("fresh.db")).unwrap();
         assert_eq!(page(&fresh), PAGE_BYTES);
     }

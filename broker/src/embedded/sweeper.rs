@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use super::broker::Broker;
 use super::cleaner::{Halt, earlier};
 use super::compaction::{Fate, GivenUp, NewestKeys, Sweep};
+use super::error::is_damage;
 use super::partition::{Bounds, PartitionId};
 use super::policy::Compaction;
 use super::segments::Segments;
@@ -326,6 +327,7 @@ impl Pass<'_> {
 struct Batch {
     base_offset: i64,
     last_offset: i64,
+    /// None where they cannot be read: it counts as damaged.
     bytes: Bytes,
     until_ms: Option<i64>,
 }
@@ -343,17 +345,21 @@ fn read_batches(
          where batch.id >= ?1 and batch.id < ?2 order by batch.id",
     )?;
     let mut rows = scan.query(params![batch_row(id, from), batch_row(id, upper)])?;
-    let (mut batches, mut bytes) = (Vec::new(), 0);
-    while bytes < READ_BYTES
+    let (mut batches, mut read) = (Vec::new(), 0);
+    while read < READ_BYTES
         && let Some(row) = rows.next()?
     {
+        let bytes = match bytes_of(row, segments) {
+            Err(error) if is_damage(&error) => Bytes::new(),
+            bytes => bytes?,
+        };
         let batch = Batch {
             base_offset: row_offset(row.get(4)?),
             last_offset: row.get(5)?,
-            bytes: bytes_of(row, segments)?,
+            bytes,
             until_ms: row.get(6)?,
         };
-        bytes += batch.bytes.len();
+        read += batch.bytes.len();
         batches.push(batch);
     }
     Ok(batches)

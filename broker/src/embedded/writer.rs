@@ -240,7 +240,7 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
                 answers.into_iter().for_each(|answer| answer());
                 pass(Point::Answered);
                 queue.news.tell();
-                if let Err(error) = ledger.spare.regain(&ledger.db, &queue.checkpoints) {
+                if let Err(error) = ledger.regain(&queue.checkpoints) {
                     tracing::warn!(%error, "embedded broker: pages cannot be given back to the full disk");
                 }
                 ledger.growth.after_commit(&ledger.db, &queue.checkpoints);
@@ -293,6 +293,7 @@ mod tests {
         let path = folder.path().join("broker.db");
         let budget = Arc::new(TailBudget::new(0, 0));
         let ledger = Ledger::load(
+            &path,
             open_writer(&path).unwrap(),
             Arc::default(),
             Arc::default(),

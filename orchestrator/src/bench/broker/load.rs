@@ -197,8 +197,9 @@ impl Alone {
             if Instant::now() >= ends {
                 break;
             }
-            let due =
-                share.map(|rate| began + Duration::from_secs_f64((chunk * CHUNK) as f64 / rate));
+            // Producers that know nothing of each other do not send at the same moments.
+            let turn = chunk as f64 + self.number as f64 / load.producers as f64;
+            let due = share.map(|rate| began + Duration::from_secs_f64(turn * CHUNK as f64 / rate));
             self.wait_for_turn(load.outstanding, due, ends);
             self.send(load)?;
         }

@@ -1,6 +1,7 @@
 //! What is measured of the broker, and the report.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use backstitch_broker::{Admin, KafkaConfig, NewTopicSpec};
@@ -187,6 +188,7 @@ fn measure(
         window: Duration::from_secs(options.seconds),
     };
     create(&admin, &load.topic, partitions)?;
+    settle_disk();
     let point = measure_load(options, (name, &client(kafka), pids), &load);
     admin.delete_topics(&[&load.topic])?;
     point
@@ -233,8 +235,17 @@ fn measure_load(
 }
 
 fn create(admin: &Admin, topic: &str, partitions: i32) -> Result<(), BenchError> {
-    admin.create_topics(&[NewTopicSpec::new(topic, partitions)])?;
+    let mut topic = NewTopicSpec::new(topic, partitions);
+    // Kafka would delete its files a minute after the topic, while another point is measured.
+    topic.config = vec![("file.delete.delay.ms".to_owned(), "0".to_owned())];
+    admin.create_topics(&[topic])?;
     Ok(())
+}
+
+/// Waits until the disk has what was written so far: a broker that does not wait for it leaves that to the next point.
+fn settle_disk() {
+    // Where there is no such command, the points are as they are.
+    let _ = Command::new("sync").status();
 }
 
 /// Fills a broker of its own, and starts it again and again.

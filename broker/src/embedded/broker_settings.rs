@@ -87,7 +87,7 @@ pub(crate) fn broker_settings(broker: &Broker) -> Vec<BrokerSetting> {
             "log.dirs",
             Kind::Text,
             config.path.display().to_string(),
-            "The one file that holds everything.",
+            "The file that holds everything; large commits are in the folder beside it, -records.",
         ),
         of(
             "log.retention.bytes",

@@ -56,8 +56,8 @@ pub enum EmbeddedError {
     },
     /// What the file holds is not what was written, or never was a broker's.
     #[error(
-        "broker file {} is damaged, or is no broker's file: put a copy in its place, or move it away, with its -wal and \
-         -shm, to begin anew; what can still be read of it comes out by: sqlite3 FILE .recover", path.display()
+        "broker file {} is damaged, or is no broker's file: put a copy in its place, with its -records, or move it away, with its \
+         -wal, -shm and -records, to begin anew; what can still be read of it comes out by: sqlite3 FILE .recover", path.display()
     )]
     Damaged {
         /// The broker's file.

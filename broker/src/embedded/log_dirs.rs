@@ -13,7 +13,7 @@ use super::protocol::{count, once, text};
 use super::storage::{OFFSET_END, batch_row};
 
 impl Broker {
-    /// The one folder there is, the broker's file. A partition's size is that of its records as they are stored; what
+    /// The one folder there is, named by the broker's file. A partition's size is that of its records as they are stored; what
     /// the disk has in all and has left is not told (-1).
     pub(crate) fn describe_log_dirs(
         &self,

@@ -1,4 +1,4 @@
-//! The embedded broker: a durable Kafka endpoint over one SQLite file, on loopback, inside the process.
+//! The embedded broker: a durable Kafka endpoint over a SQLite file and files of records, on loopback, inside the process.
 //!
 //! | layer | files |
 //! | --- | --- |
@@ -7,8 +7,8 @@
 //! | requests | `produce`, `fetch`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs` with `broker_settings`, `log_dirs`, `txn_api`, `txn_admin` |
 //! | rules | `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `setting_docs`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
-//! | file | `writer` (group commit), `checkpoint` (its log), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads) |
-//! | cleaning | `cleaner` (rounds, retention) woken by `news`, `sweeper` (compaction), `expiry` (offsets, producers), `space` (pages, log), `spare` (a full disk) |
+//! | file | `writer` (group commit), `checkpoint` (its log), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads), `segments` with `appender` (large commits beside it) |
+//! | cleaning | `cleaner` (rounds, retention) woken by `news`, `sweeper` (compaction), `expiry` (offsets, producers), `mover` (segments), `space` (pages, log), `spare` (a full disk) |
 //! | tests | `failpoint` (where a test lets the broker die or its file refuse; in no release) |
 //!
 //! A change goes through `writer`: it is made in `ledger`, committed with all others that wait, and only then shown to

@@ -35,7 +35,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// Connections over the limit that are told so at once; more are closed without a word.
 const REFUSED_MAX: usize = 16;
 
-/// A Kafka endpoint inside this process, durable in one SQLite file.
+/// A Kafka endpoint inside this process, durable in a SQLite file and files of records beside it.
 ///
 /// It serves until [`EmbeddedBroker::stop`] or until it is dropped. A record is acknowledged after the commit that
 /// holds it is on the disk, so a process killed at any moment loses nothing that was acknowledged.

@@ -20,7 +20,7 @@ const DOCS: &[(&str, &str, &str)] = &[
     (
         "file.delete.delay.ms",
         "log.segment.delete.delay.ms",
-        "Accepted for tools that set it. There is one file.",
+        "Accepted for tools that set it. Files go when nobody reads them.",
     ),
     (
         "flush.messages",
@@ -90,7 +90,7 @@ const DOCS: &[(&str, &str, &str)] = &[
     (
         "preallocate",
         "log.preallocate",
-        "Accepted for tools that set it. There is one file.",
+        "Accepted for tools that set it. Partitions share their files.",
     ),
     (
         "retention.bytes",

@@ -20,7 +20,7 @@ use super::space::{Pages, empty_log, give_back};
 
 /// Bytes of the spare file: what of the log may not have been copied yet (20 MiB), and a large commit.
 const SPARE_BYTES: usize = 24 << 20;
-/// A broker's file that is smaller, its log included, has no spare one.
+/// A broker's file that is smaller, its log and its segments included, has no spare one.
 pub(crate) const FILE_BYTES_LEAST: u64 = 2 * SPARE_BYTES as u64;
 /// Wait before room is sought again where none was found.
 const SEEK_AGAIN: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@ pub(crate) struct BrokerArgs {
     /// Where to listen, on loopback: HOST:PORT, or a port alone; 0 takes a free one. Default: 127.0.0.1 and embedded.port
     #[arg(long, value_name = "HOST:PORT", value_parser = parse_listen)]
     pub(crate) listen: Option<SocketAddr>,
-    /// The folder of its file, broker.db; made if it is not there. Default: embedded.dir
+    /// The folder of its file, broker.db, and of broker.db-records beside it; made if it is not there. Default: embedded.dir
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Keep nothing: a folder of its own, gone when it ends; nothing waits for the disk

@@ -105,11 +105,14 @@ fn keeping(point: Point, number: u64) -> &'static [&'static str] {
     if needs.contains(&point) {
         return &SPILL;
     }
-    match way(point) {
-        // What they are about is the SQLite file and its log.
-        Way::Load | Way::Silence => &INLINE,
-        _ if number.is_multiple_of(2) => &SPILL,
-        _ => &[],
+    // What they are about is the SQLite file and its log.
+    if matches!(way(point), Way::Load | Way::Silence) {
+        return &INLINE;
+    }
+    if number.is_multiple_of(2) {
+        &SPILL
+    } else {
+        &[]
     }
 }
 

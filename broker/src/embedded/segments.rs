@@ -391,12 +391,19 @@ fn unframed(frame: [u8; FRAME_BYTES]) -> (i64, u32) {
 
 /// What the operating system refused, as SQLite would have said it: whoever handles the one handles the other.
 fn refusal(error: &io::Error, path: &Path) -> rusqlite::Error {
-    let code = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ffi::SQLITE_FULL,
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => ffi::SQLITE_READONLY,
+    use io::ErrorKind::{
+        NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, UnexpectedEof,
+    };
+    let is = |kinds: [io::ErrorKind; 2]| kinds.contains(&error.kind());
+    let code = if is([StorageFull, QuotaExceeded]) {
+        ffi::SQLITE_FULL
+    } else if is([ReadOnlyFilesystem, PermissionDenied]) {
+        ffi::SQLITE_READONLY
+    } else if is([NotFound, UnexpectedEof]) {
         // It was there with all its bytes when the commit was made.
-        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => ffi::SQLITE_CORRUPT,
-        _ => ffi::SQLITE_IOERR,
+        ffi::SQLITE_CORRUPT
+    } else {
+        ffi::SQLITE_IOERR
     };
     let message = format!("{}: {error}", path.display());
     rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message))

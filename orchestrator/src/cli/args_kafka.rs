@@ -353,6 +353,9 @@ pub(crate) struct BenchBrokerArgs {
     /// Records a second, of all producers together, at which acknowledgements are timed; 0 leaves it out
     #[arg(long, default_value_t = 2_000.0, value_name = "R")]
     pub(crate) rate: f64,
+    /// Time answers at that rate once more, on a topic that loses its oldest records meanwhile
+    #[arg(long)]
+    pub(crate) cleaning: bool,
     /// Seconds that are measured at each point
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..), value_name = "S")]
     pub(crate) seconds: u64,

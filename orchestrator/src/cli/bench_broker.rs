@@ -18,6 +18,7 @@ pub(super) fn bench_broker(context: &Context, args: &BenchBrokerArgs) -> Result<
         record_bytes: usize::try_from(args.record_bytes).unwrap_or(usize::MAX),
         outstanding: args.outstanding,
         rate: args.rate,
+        cleaning: args.cleaning,
         seconds: args.seconds,
         warm_seconds: args.warm_seconds,
         rounds: args.rounds.into(),
@@ -40,6 +41,7 @@ fn answer(report: &BrokerBenchReport) -> Answer {
         "p99 ms",
         "paced p50",
         "paced p99",
+        "cleaning p99",
         "read/s",
         "CPU µs/record",
     ]);
@@ -79,7 +81,7 @@ fn answer(report: &BrokerBenchReport) -> Answer {
     Answer::good(text, json)
 }
 
-fn row(point: &BrokerPoint) -> [String; 10] {
+fn row(point: &BrokerPoint) -> [String; 11] {
     let paced = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.1}"));
     [
         point.broker.to_owned(),
@@ -90,6 +92,7 @@ fn row(point: &BrokerPoint) -> [String; 10] {
         format!("{:.1}", point.p99_ms),
         paced(point.paced_p50_ms),
         paced(point.paced_p99_ms),
+        paced(point.cleaning_p99_ms),
         format!("{:.0}", point.read_per_second),
         format!("{:.1}", point.cpu_us_per_record),
     ]

@@ -90,6 +90,7 @@ const fn secret(name: &'static str, secret: Secret, what: &'static str) -> Key {
 
 const COUNT: Kind = Kind::Number(1, i64::MAX);
 const PARTITIONS: Kind = Kind::Number(1, 10_000);
+const DECADE_MS: u64 = 10 * 365 * 24 * 3_600_000;
 
 /// Every key, section by section.
 pub const KEYS: &[Key] = &[
@@ -143,6 +144,16 @@ pub const KEYS: &[Key] = &[
         "embedded.port",
         Kind::Number(1, 65_535),
         "Where the embedded broker listens, on loopback; and where commands look for it.",
+    ),
+    key(
+        "embedded.retention",
+        Kind::Duration(0, DECADE_MS),
+        "How long the embedded broker keeps the records of a topic without retention.ms of its own, the journal's too. 0ms: for ever.",
+    ),
+    key(
+        "embedded.retention_bytes",
+        Kind::Size(0),
+        "Bytes that a partition of the embedded broker keeps of a topic without retention.bytes of its own. 0: all.",
     ),
     key(
         "definitions.files",

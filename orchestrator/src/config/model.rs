@@ -72,6 +72,12 @@ pub struct Embedded {
     pub dir: PathBuf,
     /// Where it listens, on loopback.
     pub port: u16,
+    /// Longest age of records of topics that say nothing of it; zero: any.
+    #[serde(with = "value::duration")]
+    pub retention: Duration,
+    /// Bytes that a partition keeps of topics that say nothing of it; 0: any number.
+    #[serde(with = "value::size")]
+    pub retention_bytes: u64,
 }
 
 /// What sagas do.
@@ -226,6 +232,8 @@ impl Default for Embedded {
         Self {
             dir: PathBuf::from(".backstitch"),
             port: 9092,
+            retention: Duration::ZERO,
+            retention_bytes: 0,
         }
     }
 }

@@ -112,6 +112,8 @@ impl Config {
         Ok(EmbeddedConfig {
             path: folder.join("broker.db"),
             listen: ([127, 0, 0, 1], self.embedded.port).into(),
+            retention: Some(self.embedded.retention).filter(|age| !age.is_zero()),
+            retention_bytes: Some(self.embedded.retention_bytes).filter(|bytes| *bytes > 0),
             ..EmbeddedConfig::default()
         })
     }

@@ -82,6 +82,26 @@ fn what_it_was_given_is_there_again_unless_it_is_ephemeral() {
 }
 
 #[test]
+fn it_keeps_records_as_long_as_the_configuration_says_where_a_topic_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = ["embedded.retention=90m", "embedded.retention_bytes=3MiB"];
+    let arguments = set.map(|set| ["--set", set]).concat();
+    let arguments = [&["--listen", "0", "--ephemeral"], &arguments[..]].concat();
+    let broker = Broker::start(folder.path(), &arguments);
+    broker.topic("orders", 1);
+    let shown = broker.json(&["topics", "show", "orders"]);
+    let kept = |name: &str| {
+        let settings = shown["settings"].as_array().unwrap();
+        let found = settings.iter().find(|setting| setting["name"] == name);
+        found.unwrap()["value"].clone()
+    };
+    assert_eq!(
+        (kept("retention.ms"), kept("retention.bytes")),
+        ("5400000".into(), "3145728".into())
+    );
+}
+
+#[test]
 fn a_topic_is_made_for_whoever_asks_where_that_is_wanted() {
     let folder = tempfile::tempdir().unwrap();
     let broker = Broker::start(
@@ -175,6 +195,7 @@ fn its_benchmark_measures_two_brokers_in_turn_and_how_one_starts() {
         "1",
         "--start-mb",
         "1",
+        "--cleaning",
     ]);
     let points = measured["points"].as_array().unwrap();
     let names: Vec<_> = points.iter().map(|point| &point["broker"]).collect();
@@ -184,7 +205,8 @@ fn its_benchmark_measures_two_brokers_in_turn_and_how_one_starts() {
             (&point["partitions"], &point["failed"]),
             (&2.into(), &0.into())
         );
-        for figure in ["produced_per_second", "read_per_second", "p50_ms"] {
+        let figures = ["produced_per_second", "read_per_second", "p50_ms"];
+        for figure in figures.into_iter().chain(["cleaning_p99_ms"]) {
             assert!(point[figure].as_f64().unwrap() > 0.0, "{figure}: {point}");
         }
         assert!(point["p50_ms"].as_f64() <= point["p99_ms"].as_f64());

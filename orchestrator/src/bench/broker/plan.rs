@@ -14,6 +14,10 @@ use super::load::{self, Load, Produced};
 use crate::demo::percentile;
 use crate::engine::now_ms;
 
+/// What has a topic lose records while others come: 1 MiB is the least that a Kafka takes for a segment.
+const KEEPS_LITTLE: [(&str, &str); 2] =
+    [("retention.bytes", "1048576"), ("segment.bytes", "1048576")];
+
 /// What to measure, and beside what.
 #[derive(Debug, Clone)]
 pub struct BrokerBenchOptions {
@@ -29,6 +33,8 @@ pub struct BrokerBenchOptions {
     pub outstanding: u64,
     /// Records a second, of all producers together, at which answers are timed. Default 2,000; 0 leaves it out.
     pub rate: f64,
+    /// Whether answers at that rate are timed once more, on a topic that loses its oldest records meanwhile. Default false.
+    pub cleaning: bool,
     /// How long each window is. Default 5 s.
     pub seconds: u64,
     /// How long the load runs before the window. Default 2 s.
@@ -60,6 +66,12 @@ pub struct BrokerPoint {
     /// The same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paced_p99_ms: Option<f64>,
+    /// The same at the fixed rate on a topic that keeps 1 MiB a partition, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cleaning_p50_ms: Option<f64>,
+    /// The same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cleaning_p99_ms: Option<f64>,
     /// Records read a second by one reader, from the start of the topic.
     pub read_per_second: f64,
     /// CPU of the broker while producing, in microseconds a record. Kafka's is that of all Java processes of this machine.
@@ -187,11 +199,26 @@ fn measure(
         warm: Duration::from_secs(options.warm_seconds),
         window: Duration::from_secs(options.seconds),
     };
-    create(&admin, &load.topic, partitions)?;
+    create(&admin, &load.topic, partitions, &[])?;
     settle_disk();
     let point = measure_load(options, (name, &client(kafka), pids), &load);
     admin.delete_topics(&[&load.topic])?;
-    point
+    let mut point = point?;
+    if options.cleaning && options.rate > 0.0 {
+        let load = Load {
+            topic: format!("{}-cleaned", load.topic),
+            rate: Some(options.rate),
+            ..load
+        };
+        create(&admin, &load.topic, partitions, &KEEPS_LITTLE)?;
+        let seen = load::produce(&client(kafka), &load, || {});
+        admin.delete_topics(&[&load.topic])?;
+        let seen = seen?;
+        point.cleaning_p50_ms = Some(percentile(&seen.times_us, 50) / 1_000.0);
+        point.cleaning_p99_ms = Some(percentile(&seen.times_us, 99) / 1_000.0);
+        point.failed += seen.failed;
+    }
+    Ok(point)
 }
 
 fn measure_load(
@@ -228,16 +255,27 @@ fn measure_load(
         paced_p99_ms: paced
             .as_ref()
             .map(|p| percentile(&p.times_us, 99) / 1_000.0),
+        cleaning_p50_ms: None,
+        cleaning_p99_ms: None,
         read_per_second: full.all as f64 / took.as_secs_f64().max(1e-6),
         cpu_us_per_record: used as f64 / (full.records as f64).max(1.0),
         failed: full.failed + paced.map_or(0, |paced| paced.failed),
     })
 }
 
-fn create(admin: &Admin, topic: &str, partitions: i32) -> Result<(), BenchError> {
+fn create(
+    admin: &Admin,
+    topic: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) -> Result<(), BenchError> {
     let mut topic = NewTopicSpec::new(topic, partitions);
     // Kafka would delete its files a minute after the topic, while another point is measured.
-    topic.config = vec![("file.delete.delay.ms".to_owned(), "0".to_owned())];
+    let settings = [&[("file.delete.delay.ms", "0")], settings].concat();
+    topic.config = settings
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     admin.create_topics(&[topic])?;
     Ok(())
 }
@@ -258,7 +296,7 @@ fn measure_start(
     std::fs::create_dir(&dir)?;
     let mut broker = Alone::start(&dir)?;
     let kafka = client(&KafkaConfig::new(&broker.bootstrap_servers));
-    create(&Admin::new(&kafka)?, "filled", 4)?;
+    create(&Admin::new(&kafka)?, "filled", 4, &[])?;
     while broker.bytes() < bytes {
         let filled = fill(options, &broker)?;
         if filled.failed > 0 {

@@ -156,6 +156,16 @@ pub const KEYS: &[Key] = &[
         "Bytes that a partition of the embedded broker keeps of a topic without retention.bytes of its own. 0: all.",
     ),
     key(
+        "embedded.inline_bytes",
+        Kind::Size(0),
+        "A commit of the embedded broker with fewer bytes of records keeps them in its SQLite file, which saves a wait for the disk; others go to files beside it. More helps where that wait is long.",
+    ),
+    key(
+        "embedded.segment_bytes",
+        Kind::Size(4_096),
+        "Size of a file of records, from which on the next one is begun.",
+    ),
+    key(
         "definitions.files",
         Kind::Paths,
         "The definitions of sagas, YAML. Empty: the built-in process-order.",

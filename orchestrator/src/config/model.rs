@@ -78,6 +78,12 @@ pub struct Embedded {
     /// Bytes that a partition keeps of topics that say nothing of it; 0: any number.
     #[serde(with = "value::size")]
     pub retention_bytes: u64,
+    /// Bytes of records of one commit from which on they go to a file of their own.
+    #[serde(with = "value::size")]
+    pub inline_bytes: u64,
+    /// Size of such a file.
+    #[serde(with = "value::size")]
+    pub segment_bytes: u64,
 }
 
 /// What sagas do.
@@ -234,6 +240,8 @@ impl Default for Embedded {
             port: 9092,
             retention: Duration::ZERO,
             retention_bytes: 0,
+            inline_bytes: 64 << 10,
+            segment_bytes: 16 << 20,
         }
     }
 }

@@ -114,6 +114,8 @@ impl Config {
             listen: ([127, 0, 0, 1], self.embedded.port).into(),
             retention: Some(self.embedded.retention).filter(|age| !age.is_zero()),
             retention_bytes: Some(self.embedded.retention_bytes).filter(|bytes| *bytes > 0),
+            inline_bytes_max: usize::try_from(self.embedded.inline_bytes).unwrap_or(usize::MAX),
+            segment_bytes: self.embedded.segment_bytes,
             ..EmbeddedConfig::default()
         })
     }

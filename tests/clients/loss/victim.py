@@ -20,6 +20,9 @@ class Victim:
     def start(self):
         """Starts it and returns its bootstrap servers as soon as it serves."""
         command = [self.program, "broker", "--json", "--listen", str(self.port), "--data-dir", str(self.folder / "data")]
+        # Every other one puts all records into files beside SQLite's, and begins new ones often.
+        if len(self.restarts_ms) % 2 == 1:
+            command += ["--set", "embedded.inline_bytes=0", "--set", "embedded.segment_bytes=256KiB"]
         began = time.monotonic()
         with self.log.open("a") as log:
             # pylint: disable-next=consider-using-with  # It is ended by `kill`.

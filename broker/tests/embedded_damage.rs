@@ -425,14 +425,7 @@ fn on_a_full_disk_records_are_refused_and_read_and_what_is_deleted_makes_room() 
             }
         }
         for _ in 0..20 {
-            // As much as there is room for; a client tries again when it is refused.
-            until("room", || {
-                if put(&mut wire, "orders", &value).0 == 0 {
-                    return Some(());
-                }
-                wire.wait_in_vain("others").unwrap();
-                None
-            });
+            put_when_there_is_room(&mut wire, "orders", &value);
         }
         assert_eq!(values(&mut wire, "others"), ["kept"]);
     }
@@ -466,13 +459,7 @@ fn on_a_full_disk_the_end_of_a_topic_makes_room_though_others_share_its_files_of
     assert!(kept > 30, "{kept}");
     assert_eq!(delete_topic(&mut wire, "orders").unwrap(), 0);
     for number in kept..2 * kept {
-        until("room", || {
-            if put(&mut wire, "kept", &value(number)).0 == 0 {
-                return Some(());
-            }
-            wire.wait_in_vain("kept").unwrap();
-            None
-        });
+        put_when_there_is_room(&mut wire, "kept", &value(number));
     }
     let found = values(&mut wire, "kept");
     assert_eq!(found.len(), usize::try_from(2 * kept).unwrap());
@@ -488,6 +475,17 @@ fn on_a_full_disk_the_end_of_a_topic_makes_room_though_others_share_its_files_of
 enum Delete {
     Half,
     Topic,
+}
+
+/// Sends a record again and again, as a client does that is refused.
+fn put_when_there_is_room(wire: &mut Wire, topic: &str, value: &str) {
+    until("room", || {
+        if put(wire, topic, value).0 == 0 {
+            return Some(());
+        }
+        wire.wait_in_vain(topic).unwrap();
+        None
+    });
 }
 
 /// Returns the end of the log at which the disk is full. Copied into the file, the log may make room once more or twice.

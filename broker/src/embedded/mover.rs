@@ -43,7 +43,7 @@ pub(crate) fn tidy(broker: &Broker, stuck: &mut Stuck) -> Result<bool, Halt> {
             Ok(true) => {}
             Ok(false) => {
                 tracing::warn!(
-                    segment,
+                    file = %broker.readers.segments.path(segment).display(),
                     "embedded broker: of a file of records not everything can be read, so its space is not given back"
                 );
                 stuck.0.insert(segment);

@@ -145,7 +145,8 @@ impl Segments {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn path(&self, id: i64) -> PathBuf {
+    /// The file of a segment.
+    pub(crate) fn path(&self, id: i64) -> PathBuf {
         self.folder.join(format!("{}-{id:010}", self.prefix))
     }
 

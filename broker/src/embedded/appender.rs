@@ -1,9 +1,10 @@
 //! The writer's hand on the segments: where the batches of a large commit go.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rusqlite::Connection;
 
 use super::failpoint::{Point, reach};
@@ -11,6 +12,8 @@ use super::segments::{FRAME_BYTES, Segments, Spot, framed};
 
 /// Bytes gathered for one write.
 const WRITE_BYTES: usize = 1 << 20;
+/// Batches gathered for one write: each is two pieces, of which Linux takes 1,024.
+const WRITE_BATCHES: usize = 512;
 
 /// What goes to segments, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +44,15 @@ pub(crate) struct Appender {
     active: Option<Active>,
     /// Whether the batches of this commit go to a segment.
     spills: bool,
-    buffer: Vec<u8>,
+    gathered: Vec<([u8; FRAME_BYTES], Bytes)>,
+    gathered_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Active {
     id: i64,
     file: File,
-    /// Where the next byte goes, the buffer's included.
+    /// Where the next byte goes, what is gathered included.
     end: u64,
     /// What a commit may name: the disk has it.
     settled: u64,
@@ -63,7 +67,8 @@ impl Appender {
             spill,
             active: None,
             spills: false,
-            buffer: Vec::new(),
+            gathered: Vec::new(),
+            gathered_bytes: 0,
         }
     }
 
@@ -83,7 +88,7 @@ impl Appender {
         &mut self,
         db: &Connection,
         row: i64,
-        bytes: &[u8],
+        bytes: &Bytes,
     ) -> rusqlite::Result<Option<Spot>> {
         let Ok(length) = u32::try_from(bytes.len()) else {
             return Ok(None);
@@ -105,12 +110,11 @@ impl Appender {
             position: i64::try_from(position).unwrap_or(i64::MAX),
             length: length.into(),
         };
-        self.buffer.extend_from_slice(&framed(row, length));
-        if self.buffer.len() + bytes.len() < WRITE_BYTES {
-            self.buffer.extend_from_slice(bytes);
-        } else {
+        self.gathered
+            .push((framed(row, length), Bytes::clone(bytes)));
+        self.gathered_bytes += bytes.len();
+        if self.gathered_bytes >= WRITE_BYTES || self.gathered.len() >= WRITE_BATCHES {
             self.flush()?;
-            self.write(bytes)?;
         }
         Ok(Some(spot))
     }
@@ -129,21 +133,22 @@ impl Appender {
         })
     }
 
+    /// Writes what is gathered, from where it lies.
     fn flush(&mut self) -> rusqlite::Result<()> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let written = self.write(&buffer);
-        buffer.clear();
-        self.buffer = buffer;
-        written
+        let gathered = self.gathered.iter();
+        let pieces = gathered.flat_map(|(frame, batch)| [&frame[..], batch]);
+        let mut pieces: Vec<IoSlice<'_>> = pieces.map(IoSlice::new).collect();
+        if let Some(active) = &self.active {
+            write_all(&active.file, &mut pieces)
+                .map_err(|error| self.segments.failed(active.id, &error))?;
+        }
+        self.forget_gathered();
+        Ok(())
     }
 
-    fn write(&self, bytes: &[u8]) -> rusqlite::Result<()> {
-        match &self.active {
-            Some(active) => (&active.file)
-                .write_all(bytes)
-                .map_err(|error| self.segments.failed(active.id, &error)),
-            None => Ok(()),
-        }
+    fn forget_gathered(&mut self) {
+        self.gathered.clear();
+        self.gathered_bytes = 0;
     }
 
     /// Counts what was taken.
@@ -178,7 +183,7 @@ impl Appender {
     /// Gives up what no commit names: the transaction was rolled back, or may have landed. What comes next goes behind
     /// what may be named.
     pub(crate) fn abandon(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        self.buffer.clear();
+        self.forget_gathered();
         if let Some(active) = &mut self.active {
             let find = "select exists (select 1 from segment where id = ?1)";
             let is_named = db.query_row(find, [active.id], |row| row.get(0))?;
@@ -210,4 +215,16 @@ impl Appender {
         }
         self.segments.condemn(ids);
     }
+}
+
+fn write_all(mut file: &File, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+    while !pieces.is_empty() {
+        match file.write_vectored(pieces) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut pieces, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -140,19 +140,20 @@ impl BatchHeader {
     }
 }
 
-/// Copies a batch and gives it its place in the log and, where the topic has the broker's time, that time.
+/// Gives a batch its place in the log and, where the topic has the broker's time, that time. It is copied where somebody
+/// else has its bytes too.
 ///
 /// The checksum covers the time and not the place, so it is written anew for the time only.
-pub(crate) fn placed(batch: &[u8], base_offset: i64, append_time: Option<i64>) -> Bytes {
+pub(crate) fn placed(batch: Bytes, base_offset: i64, append_time: Option<i64>) -> Bytes {
     let mut copy = BytesMut::from(batch);
     copy[0..8].copy_from_slice(&base_offset.to_be_bytes());
     copy[12..16].copy_from_slice(&0_i32.to_be_bytes()); // The leader epoch: there was never another leader.
-    let attributes = be_i16(batch, 21);
+    let attributes = be_i16(&copy, 21);
     if append_time.is_some() || attributes & LOG_APPEND_TIME != 0 {
         // A client cannot give the broker's time: without one the attribute is taken away.
         let (attributes, max_timestamp) = match append_time {
             Some(now_ms) => (attributes | LOG_APPEND_TIME, now_ms),
-            None => (attributes & !LOG_APPEND_TIME, be_i64(batch, 35)),
+            None => (attributes & !LOG_APPEND_TIME, be_i64(&copy, 35)),
         };
         copy[21..23].copy_from_slice(&attributes.to_be_bytes());
         copy[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
@@ -374,18 +375,18 @@ pub(crate) mod tests {
 
     #[test]
     fn a_placed_batch_keeps_its_checksum() {
-        let batch = placed(&sample(-1, -1, -1, &[100, 101]), 77, None);
+        let batch = placed(sample(-1, -1, -1, &[100, 101]), 77, None);
         assert_eq!(base_offset(&batch), 77);
         assert!(BatchHeader::parse(&batch).is_ok());
     }
 
     #[test]
     fn the_brokers_time_is_written_and_a_clients_claim_to_it_is_taken_away() {
-        let batch = placed(&sample(-1, -1, -1, &[100, 101]), 77, Some(500));
+        let batch = placed(sample(-1, -1, -1, &[100, 101]), 77, Some(500));
         let header = BatchHeader::parse(&batch).unwrap();
         assert!(header.is_log_append_time());
         assert_eq!((header.base_timestamp, header.max_timestamp), (100, 500));
-        let header = BatchHeader::parse(&placed(&batch, 78, None)).unwrap();
+        let header = BatchHeader::parse(&placed(batch, 78, None)).unwrap();
         assert!(!header.is_log_append_time());
     }
 

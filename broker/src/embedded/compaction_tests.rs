@@ -44,7 +44,7 @@ impl Log {
             });
         }
         self.push(placed(
-            &end_marker(producer_id, 0, committed, 5),
+            end_marker(producer_id, 0, committed, 5),
             self.next,
             None,
         ));

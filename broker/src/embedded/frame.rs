@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use kafka_protocol::messages::ApiKey;
 
 use super::broker::Broker;
@@ -29,16 +29,10 @@ pub(crate) struct Frames<'a> {
     reader: BufReader<&'a TcpStream>,
 }
 
-/// A request's bytes. The memory is given back with the last of what was cut out of them.
-struct Frame {
-    bytes: BytesMut,
-    _held: Held,
-}
-
-impl AsRef<[u8]> for Frame {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
+/// A request's bytes, and the memory that is held for them until it is answered.
+pub(crate) struct Frame {
+    pub(crate) bytes: BytesMut,
+    pub(crate) held: Held,
 }
 
 impl<'a> Frames<'a> {
@@ -51,7 +45,7 @@ impl<'a> Frames<'a> {
     }
 
     /// Waits for the next request, as long as a connection may be idle; once begun it has to arrive.
-    pub(crate) fn next(&mut self) -> Result<Bytes, RequestError> {
+    pub(crate) fn next(&mut self) -> Result<Frame, RequestError> {
         let length = self.length()?;
         let limit = self.broker.config.request_bytes_max;
         let claimed = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
@@ -75,7 +69,7 @@ impl<'a> Frames<'a> {
             .ok_or(RequestError::Stopping)?;
         self.tell(room);
         let bytes = self.body(claimed, &mut held)?;
-        Ok(Bytes::from_owner(Frame { bytes, _held: held }))
+        Ok(Frame { bytes, held })
     }
 
     /// The length field of the next request.

@@ -13,13 +13,14 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Decodable;
 
 use super::EmbeddedConfig;
 use super::batch::tests::sample;
 use super::error::RequestError;
+use super::frame::Frame;
 use super::fuzz_draw::{Chance, framed, mutate, request, request_of};
 use super::memory::Memory;
 use super::protocol::{Reply, SERVED, answer};
@@ -252,7 +253,15 @@ impl<'a> Drawer<'a> {
     /// What it was answered, without its length; nothing where nothing is wanted, or nobody is there to want it.
     fn dispatch(&self, frame: Bytes) -> Option<Bytes> {
         let broker = self.talk.inner();
-        let reply = answer(&broker, "127.0.0.1", &self.waker, frame);
+        let reply = answer(
+            &broker,
+            "127.0.0.1",
+            &self.waker,
+            Frame {
+                held: broker.requests.take(0),
+                bytes: BytesMut::from(frame),
+            },
+        );
         let mut bytes = match reply {
             Ok(Reply::Now(bytes) | Reply::Held(bytes, _)) => bytes.freeze(),
             Ok(Reply::Later(wait)) => wait().unwrap().freeze(),

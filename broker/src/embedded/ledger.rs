@@ -18,7 +18,7 @@ use super::batch::BatchHeader;
 use super::checkpoint::{Checkpoints, LogWatch};
 use super::failpoint::{Point, pass, reach};
 use super::partition::{Aborted, Bounds, Partition, PartitionId, PlacedBatch, Swapped, TailBudget};
-use super::segments::{Segments, Spot};
+use super::segments::Segments;
 use super::sequence::Window;
 use super::spare::Spare;
 use super::storage::{OFFSET_END, batch_row};
@@ -292,7 +292,8 @@ impl Ledger {
             return Err(rusqlite::Error::IntegralValueOutOfRange(0, last_offset));
         }
         let row = batch_row(id, base_offset);
-        let (inline, spot) = self.spill(row, &bytes)?;
+        let spot = self.appender.take(&self.db, row, &bytes)?;
+        let inline: &[u8] = if spot.is_some() { &[] } else { &bytes };
         self.db
             .prepare_cached(
                 "insert into batch (id, last_offset, max_timestamp, bytes, segment, position, length)
@@ -319,19 +320,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Finds the place of a batch's bytes: those that its row has, and the spot of those that are in a segment.
-    pub(crate) fn spill<'a>(
-        &mut self,
-        row: i64,
-        bytes: &'a [u8],
-    ) -> rusqlite::Result<(&'a [u8], Option<Spot>)> {
-        let spot = self.appender.take(&self.db, row, bytes)?;
-        Ok((if spot.is_some() { &[] } else { bytes }, spot))
-    }
-
     /// Gives a batch that is there new bytes, or another place.
-    pub(crate) fn put(&mut self, row: i64, bytes: &[u8]) -> rusqlite::Result<()> {
-        let (inline, spot) = self.spill(row, bytes)?;
+    pub(crate) fn put(&mut self, row: i64, bytes: &Bytes) -> rusqlite::Result<()> {
+        let spot = self.appender.take(&self.db, row, bytes)?;
+        let inline: &[u8] = if spot.is_some() { &[] } else { bytes };
         self.db
             .prepare_cached(
                 "update batch set bytes = ?2, segment = ?3, position = ?4, length = ?5 where id = ?1",

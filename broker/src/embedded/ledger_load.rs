@@ -167,7 +167,7 @@ mod tests {
         create(&mut ledger, &new, false).unwrap().unwrap();
         let id = ledger.log_of("table", 0).unwrap();
         for batch in batches {
-            let batch = placed(batch, ledger.log(id).next, None);
+            let batch = placed(batch.clone(), ledger.log(id).next, None);
             ledger
                 .append(id, &BatchHeader::read(&batch), batch)
                 .unwrap();

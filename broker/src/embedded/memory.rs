@@ -125,6 +125,11 @@ impl State {
 }
 
 impl Held {
+    /// How many are held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Holds so many bytes more, and waits for room first. Whoever holds some comes before those that hold none, and one
     /// at a time may go over the limit: if all waited for each other, none would end.
     ///

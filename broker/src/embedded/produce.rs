@@ -6,10 +6,12 @@ use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
 
 use super::batch::{BatchError, BatchHeader, placed};
 use super::broker::Broker;
 use super::ledger::{Ledger, now_ms};
+use super::memory::Held;
 use super::partition::PartitionId;
 use super::protocol::{Asked, Reply, text};
 use super::record_rules::{RecordError, RecordRefusal, RecordRules};
@@ -32,6 +34,7 @@ struct Offered {
 /// A batch that may be appended as far as its topic is concerned.
 struct Checked {
     header: BatchHeader,
+    /// Nobody else has them, so that they need not be copied to get their place.
     bytes: Bytes,
     /// Whether its records get the time at which they are appended.
     broker_time: bool,
@@ -100,15 +103,19 @@ struct Outcome {
 }
 
 impl Broker {
-    /// Hands the records to the writer. The answer comes after the commit.
-    pub(crate) fn produce(&self, request: ProduceRequest, asked: Asked) -> Reply {
+    /// Hands the records to the writer, with the memory that their request holds. The answer comes after the commit.
+    pub(crate) fn produce(&self, mut request: ProduceRequest, asked: Asked, held: Held) -> Reply {
         let acks = request.acks;
+        // What is left of the request's bytes are its records.
+        request.transactional_id = None;
         let (mut offered, mut named) = (Vec::new(), 0);
         for topic in request.topic_data {
+            let name = TopicName(StrBytes::from_string(topic.name.to_string()));
+            drop(topic.name);
             for partition in topic.partition_data {
-                let records = partition.records.unwrap_or_default();
+                let records = own(partition.records.unwrap_or_default(), &held);
                 let mut checked = if matches!(acks, -1..=1) {
-                    self.check(&topic.name, partition.index, records)
+                    self.check(&name, partition.index, records)
                 } else {
                     Err(ResponseError::InvalidRequiredAcks.into())
                 };
@@ -117,7 +124,7 @@ impl Broker {
                     named += refusal.records.len();
                 }
                 offered.push(Offered {
-                    topic: topic.name.clone(),
+                    topic: name.clone(),
                     index: partition.index,
                     checked,
                 });
@@ -133,6 +140,7 @@ impl Broker {
             .map(|checked| checked.bytes.len())
             .sum();
         let pending = self.queue.submit(bytes, move |ledger| {
+            let _held = held;
             offered
                 .into_iter()
                 .map(|offer| take(ledger, offer))
@@ -176,6 +184,15 @@ impl Broker {
     }
 }
 
+/// Records that are most of their request stay where they arrived; others are copied, so that they do not keep the rest of it.
+fn own(records: Bytes, held: &Held) -> Bytes {
+    if records.len() >= held.bytes() / 2 {
+        records
+    } else {
+        Bytes::copy_from_slice(&records)
+    }
+}
+
 fn take(ledger: &mut Ledger, offer: Offered) -> rusqlite::Result<Outcome> {
     let Offered {
         topic,
@@ -186,7 +203,7 @@ fn take(ledger: &mut Ledger, offer: Offered) -> rusqlite::Result<Outcome> {
         Err(refusal) => Err(refusal),
         Ok(checked) => match ledger.log_of(&topic, index) {
             None => Err(ResponseError::UnknownTopicOrPartition.into()),
-            Some(id) => append(ledger, id, &checked)?.map_err(Refusal::from),
+            Some(id) => append(ledger, id, checked)?.map_err(Refusal::from),
         },
     };
     Ok(Outcome {
@@ -200,7 +217,7 @@ fn take(ledger: &mut Ledger, offer: Offered) -> rusqlite::Result<Outcome> {
 fn append(
     ledger: &mut Ledger,
     id: PartitionId,
-    checked: &Checked,
+    checked: Checked,
 ) -> rusqlite::Result<Result<Taken, ResponseError>> {
     let (base_offset, start) = (ledger.log(id).next, ledger.log(id).start);
     if base_offset + i64::from(checked.header.last_offset_delta) >= OFFSET_END - OFFSETS_KEPT {
@@ -217,7 +234,7 @@ fn append(
         start,
         append_time: append_time.unwrap_or(-1),
     };
-    let batch = |base_offset| placed(&checked.bytes, base_offset, append_time);
+    let batch = |base_offset| placed(checked.bytes, base_offset, append_time);
     if header.producer_id < 0 {
         ledger.append(id, &header, batch(base_offset))?;
         return Ok(Ok(taken(base_offset, append_time)));

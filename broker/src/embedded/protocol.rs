@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use super::broker::Broker;
 use super::error::RequestError;
+use super::frame::Frame;
 use super::membership::consumer_group_heartbeat;
 use super::memory::Held;
 use super::shape;
@@ -150,8 +151,9 @@ pub(crate) fn answer(
     broker: &Arc<Broker>,
     host: &str,
     waker: &Arc<Waker>,
-    mut frame: Bytes,
+    Frame { bytes, held }: Frame,
 ) -> Result<Reply, RequestError> {
+    let mut frame = bytes.freeze();
     let Some([k0, k1, v0, v1, c0, c1, c2, c3]) = frame.first_chunk::<8>().copied() else {
         return Err(RequestError::Malformed {
             api: -1,
@@ -200,7 +202,7 @@ pub(crate) fn answer(
         client_id,
         waker: Arc::clone(waker),
     };
-    dispatch(broker, &peer, asked, frame)
+    dispatch(broker, &peer, asked, frame, held)
 }
 
 /// Holds what many elements take once they are decoded and answered, until the request is.
@@ -250,6 +252,7 @@ fn dispatch(
     peer: &Peer,
     asked: Asked,
     mut body: Bytes,
+    held: Held,
 ) -> Result<Reply, RequestError> {
     let version = asked.version;
     #[expect(
@@ -260,7 +263,8 @@ fn dispatch(
         ApiKey::ApiVersions => asked.encode(&api_versions(0)).map(Reply::Now),
         ApiKey::Produce => {
             let request: ProduceRequest = asked.decode(&mut body)?;
-            Ok(broker.produce(request, asked))
+            drop(body);
+            Ok(broker.produce(request, asked, held))
         }
         ApiKey::Fetch => {
             let request: FetchRequest = asked.decode(&mut body)?;

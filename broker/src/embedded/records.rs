@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_time_is_found_record_by_record() {
-        let batch = placed(&sample(-1, -1, -1, &[100, 110, 105, 120]), 50, None);
+        let batch = placed(sample(-1, -1, -1, &[100, 110, 105, 120]), 50, None);
         assert_eq!(first_at_or_after(&batch, 99, 0), Some((50, 100)));
         assert_eq!(first_at_or_after(&batch, 101, 0), Some((51, 110)));
         assert_eq!(first_at_or_after(&batch, 111, 0), Some((53, 120)));
@@ -189,7 +189,7 @@ mod tests {
     fn a_time_is_found_inside_a_compressed_batch() {
         for codec in 1..=4 {
             let batch = folded(codec, &sample(-1, -1, -1, &[100, 110, 105, 120]));
-            let batch = placed(&batch, 50, None);
+            let batch = placed(batch, 50, None);
             assert_eq!(
                 first_at_or_after(&batch, 101, 0),
                 Some((51, 110)),
@@ -200,13 +200,13 @@ mod tests {
 
     #[test]
     fn records_before_the_start_of_the_log_are_not_found() {
-        let batch = placed(&sample(-1, -1, -1, &[100, 110, 105, 120]), 50, None);
+        let batch = placed(sample(-1, -1, -1, &[100, 110, 105, 120]), 50, None);
         assert_eq!(first_at_or_after(&batch, 101, 52), Some((52, 105)));
     }
 
     #[test]
     fn in_a_batch_of_the_brokers_time_every_record_has_it() {
-        let batch = placed(&sample(-1, -1, -1, &[100, 110]), 50, Some(777));
+        let batch = placed(sample(-1, -1, -1, &[100, 110]), 50, Some(777));
         assert_eq!(first_at_or_after(&batch, 777, 0), Some((50, 777)));
         assert_eq!(first_at_or_after(&batch, 778, 0), None);
     }

@@ -58,7 +58,7 @@ fn world(segment_bytes: u64) -> World {
 impl World {
     fn put(&mut self) -> Bytes {
         let bytes = placed(
-            &sample(-1, -1, -1, &[1, 2, 3]),
+            sample(-1, -1, -1, &[1, 2, 3]),
             self.ledger.log(self.id).next,
             None,
         );
@@ -164,7 +164,7 @@ fn large_commits_go_to_segments_small_ones_stay_and_both_are_read_as_one_log() {
 fn a_batch_that_is_larger_than_what_is_written_at_once_comes_back_whole() {
     let mut world = world(1 << 20);
     let sizes = [10, 700_000, 700_000, 3 << 20, 10, (1 << 20) - FRAME_BYTES];
-    let batches = sizes.map(|size| vec![u8::try_from(size % 251).unwrap(); size]);
+    let batches = sizes.map(|size| Bytes::from(vec![u8::try_from(size % 251).unwrap(); size]));
     world.ledger.begin(0).unwrap();
     let spots = batches.each_ref().map(|batch| {
         let appender = &mut world.ledger.appender;
@@ -365,7 +365,7 @@ fn where_a_segment_cannot_be_made_the_next_one_is_tried() {
     fs::write(&second, "x").unwrap();
     fs::rename(&second, &named).unwrap();
     world.ledger.begin(0).unwrap();
-    let bytes = placed(&sample(-1, -1, -1, &[1]), 3, None);
+    let bytes = placed(sample(-1, -1, -1, &[1]), 3, None);
     let refused = world
         .ledger
         .append(world.id, &BatchHeader::read(&bytes), bytes);

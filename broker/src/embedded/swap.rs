@@ -123,7 +123,7 @@ fn replace(
     ledger: &mut Ledger,
     id: PartitionId,
     base_offset: i64,
-    bytes: &[u8],
+    bytes: &Bytes,
     until_ms: Option<i64>,
 ) -> rusqlite::Result<bool> {
     let row = batch_row(id, base_offset);

@@ -332,7 +332,7 @@ impl Ledger {
                     .execute(params![partition.0, marker_offset, producer_id, first_offset])?;
             }
             let marker = placed(
-                &end_marker(producer_id, epoch, committed, now_ms()),
+                end_marker(producer_id, epoch, committed, now_ms()),
                 marker_offset,
                 None,
             );

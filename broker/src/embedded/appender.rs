@@ -1,5 +1,6 @@
 //! The writer's hand on the segments: where the batches of a large commit go.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use super::failpoint::{Point, reach};
-use super::segments::{FRAME_BYTES, Segments, Spot, framed};
+use super::segments::{FRAME_BYTES, SEALED, Segments, Spot, framed};
 
 /// Bytes gathered for one write.
 const WRITE_BYTES: usize = 1 << 20;
@@ -44,6 +45,13 @@ pub(crate) struct Appender {
     active: Option<Active>,
     /// Whether the batches of this commit go to a segment.
     spills: bool,
+    /// Whether it waits for the segment alone.
+    marks: bool,
+    /// Segments that get no more, which the file does not know yet, and up to where the disk has them.
+    left: BTreeMap<i64, u64>,
+    /// Whether the file has to be told before a commit may wait for its segment alone: one that failed may be in the segment,
+    /// or may come back.
+    in_doubt: bool,
     gathered: Vec<([u8; FRAME_BYTES], Bytes)>,
     gathered_bytes: usize,
 }
@@ -56,8 +64,12 @@ struct Active {
     end: u64,
     /// What a commit may name: the disk has it.
     settled: u64,
-    /// Bytes of batches that the disk may not have, and that are not counted yet.
+    /// Bytes of batches of this commit that the file is to count.
     fresh: i64,
+    /// Whether the file names it.
+    is_named: bool,
+    /// Up to where the file was told that it knows all.
+    indexed: u64,
 }
 
 impl Appender {
@@ -67,20 +79,69 @@ impl Appender {
             spill,
             active: None,
             spills: false,
+            marks: false,
+            left: BTreeMap::new(),
+            in_doubt: false,
             gathered: Vec::new(),
             gathered_bytes: 0,
         }
     }
 
-    /// Begins a commit of so many bytes of records. Returns whether a segment was closed.
-    pub(crate) fn begin(&mut self, bytes: usize) -> bool {
-        self.spills = bytes >= self.spill.inline_bytes_max;
+    /// Whether a commit can wait for its segment alone.
+    pub(crate) fn is_ready(&self) -> bool {
+        let is_open = |active: &Active| active.is_named && active.end < self.spill.segment_bytes;
+        !self.in_doubt && self.active.as_ref().is_some_and(is_open)
+    }
+
+    /// Begins a commit that waits for its segment alone.
+    pub(crate) fn begin_marked(&mut self) {
+        (self.spills, self.marks) = (true, true);
+    }
+
+    /// Begins a commit of the file, whose batches go to a segment or not. Returns whether a segment was closed.
+    pub(crate) fn begin(&mut self, spills: bool) -> bool {
+        (self.spills, self.marks) = (spills, false);
         let is_full = |active: &mut Active| active.end >= self.spill.segment_bytes;
-        let closed = self.active.take_if(is_full).is_some();
-        if closed {
+        let closed = self.active.take_if(is_full);
+        if let Some(closed) = &closed {
+            self.left.insert(closed.id, closed.settled);
             self.segments.close();
         }
-        closed
+        closed.is_some()
+    }
+
+    /// Up to where the disk has a segment that was appended to since the start.
+    pub(crate) fn settled(&self, id: i64) -> Option<u64> {
+        match &self.active {
+            Some(active) if active.id == id => Some(active.settled),
+            Some(_) | None => self.left.get(&id).copied(),
+        }
+    }
+
+    /// Notes a segment that gets no more, unless it is the one that does.
+    pub(crate) fn leave(&mut self, id: i64, end: u64) {
+        if self.active.as_ref().is_none_or(|active| active.id != id) {
+            self.left.entry(id).or_insert(end);
+        }
+    }
+
+    /// Tells the file which segments get no more.
+    pub(crate) fn seal(&self, db: &Connection) -> rusqlite::Result<()> {
+        for id in self.left.keys() {
+            db.prepare_cached("update segment set indexed = ?2 where id = ?1")?
+                .execute([*id, SEALED])?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the file has been told.
+    pub(crate) fn landed(&mut self) {
+        self.left.clear();
+        self.in_doubt = false;
+        if let Some(active) = &mut self.active {
+            active.is_named = true;
+            active.indexed = active.end;
+        }
     }
 
     /// Takes a batch into a segment. `None`: it is to stay in the SQLite file.
@@ -104,14 +165,16 @@ impl Appender {
         };
         let position = active.end + FRAME_BYTES as u64;
         active.end = position + u64::from(length);
-        active.fresh += i64::from(length);
+        if !self.marks {
+            active.fresh += i64::from(length);
+        }
         let spot = Spot {
             segment: active.id,
             position: i64::try_from(position).unwrap_or(i64::MAX),
             length: length.into(),
         };
         self.gathered
-            .push((framed(row, length), Bytes::clone(bytes)));
+            .push((framed(row, length, self.marks), Bytes::clone(bytes)));
         self.gathered_bytes += bytes.len();
         if self.gathered_bytes >= WRITE_BYTES || self.gathered.len() >= WRITE_BATCHES {
             self.flush()?;
@@ -121,7 +184,7 @@ impl Appender {
 
     fn make(&self, db: &Connection) -> rusqlite::Result<Active> {
         let (id, file) = self.segments.make(db, self.spill.durable)?;
-        db.prepare_cached("insert into segment (id, live) values (?1, 0)")?
+        db.prepare_cached("insert into segment (id, live, indexed) values (?1, 0, 0)")?
             .execute([id])?;
         reach(Point::SegmentMade)?;
         Ok(Active {
@@ -130,6 +193,8 @@ impl Appender {
             end: 0,
             settled: 0,
             fresh: 0,
+            is_named: false,
+            indexed: 0,
         })
     }
 
@@ -151,18 +216,21 @@ impl Appender {
         self.gathered_bytes = 0;
     }
 
-    /// Counts what was taken.
+    /// Counts what was taken, and tells the file that it knows all of it.
     pub(crate) fn count(&self, db: &Connection) -> rusqlite::Result<()> {
-        if let Some(active) = self.active.as_ref().filter(|active| active.fresh > 0) {
-            db.prepare_cached("update segment set live = live + ?2 where id = ?1")?
-                .execute([active.id, active.fresh])?;
+        let is_behind = |active: &&Active| active.end > active.indexed;
+        if let Some(active) = self.active.as_ref().filter(is_behind) {
+            let end = i64::try_from(active.end).unwrap_or(i64::MAX);
+            db.prepare_cached("update segment set live = live + ?2, indexed = ?3 where id = ?1")?
+                .execute([active.id, active.fresh, end])?;
         }
         Ok(())
     }
 
     /// Brings everything that was taken to the disk: it may be committed then.
     pub(crate) fn settle(&mut self) -> rusqlite::Result<()> {
-        if self.active.as_ref().is_none_or(|active| active.fresh == 0) {
+        let has_all = |active: &Active| active.end == active.settled;
+        if self.active.as_ref().is_none_or(has_all) {
             return Ok(());
         }
         self.flush()?;
@@ -184,6 +252,7 @@ impl Appender {
     /// what may be named.
     pub(crate) fn abandon(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.forget_gathered();
+        self.in_doubt = true;
         if let Some(active) = &mut self.active {
             let find = "select exists (select 1 from segment where id = ?1)";
             let is_named = db.query_row(find, [active.id], |row| row.get(0))?;
@@ -193,13 +262,14 @@ impl Appender {
                 (&active.file).seek(SeekFrom::Start(settled))
             };
             if is_named && cut().is_ok() {
-                (active.end, active.fresh) = (settled, 0);
+                (active.end, active.fresh, active.indexed) = (settled, 0, 0);
                 self.segments.note(active.id, settled);
             } else {
                 // A commit that failed after it was written may come back with the next start: what it may name stays.
                 if settled == 0 {
                     self.segments.condemn([active.id]);
                 }
+                self.left.insert(active.id, settled);
                 self.active = None;
                 self.segments.close();
             }

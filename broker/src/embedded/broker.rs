@@ -12,6 +12,7 @@ use super::config::EmbeddedConfig;
 use super::coordinator::Coordinator;
 use super::error::{Unavailable, is_damage};
 use super::memory::Memory;
+use super::partition::Partition;
 use super::spare::Spare;
 use super::storage::Readers;
 use super::topics::Topics;
@@ -43,6 +44,14 @@ pub(crate) struct Broker {
 impl Broker {
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Returns when the file has everything of a partition that was acknowledged before, for whoever reads it there.
+    pub(crate) fn settle(&self, partition: &Partition) -> Result<(), ResponseError> {
+        if partition.is_ahead() {
+            self.queue.settle().map_err(storage_error)?;
+        }
+        Ok(())
     }
 
     /// The host that clients are told to connect to.

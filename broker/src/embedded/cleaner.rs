@@ -188,7 +188,7 @@ impl Cleaner<'_> {
         before: Option<Known>,
         now_ms: i64,
     ) -> Result<Known, Halt> {
-        let bounds = partition.bounds();
+        let bounds = partition.indexed_bounds();
         let mut known = before
             .filter(|known| Arc::ptr_eq(&known.topic, topic))
             .unwrap_or_else(|| Known {

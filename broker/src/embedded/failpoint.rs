@@ -31,6 +31,8 @@ points! {
     Rebuilding,
     /// At the start and after a refusal: the topics are read again, the transactions are not.
     Reading,
+    /// At the start and after a refusal: what a segment has and the file does not name is appended again.
+    Replayed,
     /// Changes are there, the transaction is not begun.
     Beginning,
     /// One of the changes of a commit is made.
@@ -41,6 +43,8 @@ points! {
     WindowSaved,
     /// A segment is made, and nothing is in it.
     SegmentMade,
+    /// The rows of what segments have and the file did not name are made.
+    Indexed,
     /// All changes of a commit are made.
     Committing,
     /// The batches of a commit are in their segment, perhaps not on the disk.

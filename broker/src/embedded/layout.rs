@@ -9,7 +9,7 @@ use super::failpoint::{Point, reach};
 use super::ledger::now_ms;
 
 /// The layout this version writes.
-pub(crate) const LAYOUT: i64 = 3;
+pub(crate) const LAYOUT: i64 = 4;
 /// A file of an earlier version is rebuilt, so that it can shrink from then on, when no more than this is in it.
 const REBUILD_BYTES_MAX: i64 = 64 << 20;
 
@@ -55,14 +55,22 @@ alter table batch add column length integer;
 
 /// `live`: bytes of the batches that are in a segment. Whoever puts one in counts it; what takes one out is counted by what
 /// happens to its row.
+///
+/// `indexed`: up to which of its bytes the file names all that a segment has; the largest number where it gets no more.
 const SEGMENTS: &str = "
-create table segment (id integer primary key autoincrement, live integer not null) strict;
+create table segment (id integer primary key autoincrement, live integer not null,
+    indexed integer not null default 9223372036854775807) strict;
 create trigger batch_gone after delete on batch when old.segment is not null begin
     update segment set live = live - old.length where id = old.segment;
 end;
 create trigger batch_moved after update of segment on batch when old.segment is not null begin
     update segment set live = live - old.length where id = old.segment;
 end;
+";
+
+/// From layout 3: no segment of before has anything that the file does not name.
+const FROM_3: &str = "
+alter table segment add column indexed integer not null default 9223372036854775807;
 ";
 
 /// Why the file cannot be used as it is.
@@ -92,6 +100,7 @@ pub(crate) fn lay_out(db: &Connection) -> Result<(), LayoutError> {
             )
         }
         2 => format!("{FROM_2} {SEGMENTS}"),
+        3 => FROM_3.to_owned(),
         LAYOUT => return Ok(()),
         found => return Err(LayoutError::Unknown(found)),
     };

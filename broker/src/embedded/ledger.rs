@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::ahead::Ahead;
 use super::appender::{Appender, Spill};
 use super::batch::BatchHeader;
 use super::checkpoint::{Checkpoints, LogWatch};
@@ -49,6 +50,8 @@ pub(crate) struct Log {
     windows: HashMap<i64, Window>,
     touched: BTreeSet<i64>,
     fresh: Vec<PlacedBatch>,
+    /// Batches that the file lacks.
+    pub(crate) ahead: Vec<PlacedBatch>,
     pub(crate) swapped: Vec<Swapped>,
     pub(crate) aborted: Vec<Aborted>,
 }
@@ -63,6 +66,7 @@ impl Log {
             windows: HashMap::new(),
             touched: BTreeSet::new(),
             fresh: Vec::new(),
+            ahead: Vec::new(),
             swapped: Vec::new(),
             aborted: Vec::new(),
         }
@@ -100,6 +104,9 @@ pub(crate) struct Ledger {
     /// How long the file's log has become.
     pub(crate) growth: LogWatch,
     pub(crate) appender: Appender,
+    pub(crate) ahead: Ahead,
+    /// Whether this commit only appends, and waits for its segment alone.
+    is_append: bool,
     /// Whether a segment may have become empty.
     pub(crate) emptied: bool,
 }
@@ -134,6 +141,8 @@ impl Ledger {
             spare: Arc::new(spare),
             growth,
             appender: Appender::new(segments, Spill::default()),
+            ahead: Ahead::default(),
+            is_append: false,
             emptied: true,
         };
         ledger.read()?;
@@ -150,16 +159,49 @@ impl Ledger {
         self.read()
     }
 
-    /// Opens the SQL transaction of the next commit, which is to have about so many bytes of records.
+    /// Opens the SQL transaction of the next commit, which is to have about so many bytes of records, and tells the file
+    /// what it lacks.
     pub(crate) fn begin(&mut self, bytes: usize) -> rusqlite::Result<()> {
+        let spills = bytes >= self.appender.spill.inline_bytes_max;
+        self.begin_with(spills)
+    }
+
+    /// Begins a commit of nothing but appends, so many bytes of them and none of a transaction: it waits for its segment
+    /// alone, if there is one.
+    pub(crate) fn begin_appends(&mut self, bytes: usize) -> rusqlite::Result<()> {
+        if self.appender.is_ready() && self.ahead.has_room(bytes) {
+            reach(Point::Beginning)?;
+            self.is_append = true;
+            self.appender.begin_marked();
+            return Ok(());
+        }
+        let spills = bytes >= self.appender.spill.inline_bytes_max || !self.appender.is_ready();
+        self.begin_with(spills)
+    }
+
+    fn begin_with(&mut self, spills: bool) -> rusqlite::Result<()> {
         reach(Point::Beginning)?;
+        self.is_append = false;
         // The one that is full may be empty already.
-        self.emptied |= self.appender.begin(bytes);
-        self.db.execute_batch("begin immediate")
+        self.emptied |= self.appender.begin(spills);
+        self.db.execute_batch("begin immediate")?;
+        self.appender.seal(&self.db)?;
+        self.index_ahead()
     }
 
     /// Commits, then shows everybody what changed.
     pub(crate) fn commit(&mut self) -> rusqlite::Result<()> {
+        if self.is_append {
+            reach(Point::Committing)?;
+            self.appender.settle()?;
+        } else {
+            self.commit_file()?;
+        }
+        self.show();
+        Ok(())
+    }
+
+    fn commit_file(&mut self) -> rusqlite::Result<()> {
         self.save_windows()?;
         self.appender.count(&self.db)?;
         let freed = self.free_segments()?;
@@ -167,8 +209,15 @@ impl Ledger {
         self.appender.settle()?;
         self.db.execute_batch("commit")?;
         reach(Point::Landed)?;
+        self.appender.landed();
+        self.ahead = Ahead::default();
         // They are there as long as anybody reads, so readers need not be told first.
         self.appender.free(freed);
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        let is_indexed = !self.is_append;
         if self.map_changed {
             self.topics.replace(self.map.clone());
             self.map_changed = false;
@@ -183,17 +232,20 @@ impl Ledger {
                 if !swapped.is_empty() {
                     log.partition.swap(&swapped);
                 }
-                log.partition.publish(log.bounds(), fresh, &aborted);
+                if is_indexed {
+                    log.ahead.clear();
+                }
+                log.partition
+                    .publish(log.bounds(), fresh, &aborted, is_indexed);
             }
         }
         for partition in self.dropped.drain(..) {
-            partition.reset(Bounds::default(), Vec::new());
+            partition.reset(Bounds::default(), Vec::new(), &[]);
         }
         if std::mem::take(&mut self.txns_changed) {
             self.clock.publish(&self.txns);
         }
         pass(Point::Published);
-        Ok(())
     }
 
     /// After something was deleted on a full disk, makes room of it.
@@ -293,6 +345,13 @@ impl Ledger {
         }
         let row = batch_row(id, base_offset);
         let spot = self.appender.take(&self.db, row, &bytes)?;
+        self.changed.insert(id);
+        if let Some(spot) = spot.filter(|_| self.is_append) {
+            reach(Point::Appended)?;
+            let placed = self.note_ahead(id, header, bytes, spot);
+            self.log(id).fresh.push(placed);
+            return Ok(());
+        }
         let inline: &[u8] = if spot.is_some() { &[] } else { &bytes };
         self.db
             .prepare_cached(
@@ -316,7 +375,6 @@ impl Ledger {
             last_offset,
             bytes,
         });
-        self.changed.insert(id);
         Ok(())
     }
 

@@ -36,6 +36,7 @@ impl Ledger {
         self.read_topics(&known)?;
         reach(Point::Reading)?;
         super::txn::read(self)?;
+        self.replay()?;
         self.show_all(&known)
     }
 
@@ -123,14 +124,14 @@ impl Ledger {
                 .collect::<Result<Vec<_>, _>>()?;
             // A step of compaction changes records and no bounds.
             if log.partition.bounds() != log.bounds() || self.doubted.contains(id) {
-                log.partition.reset(log.bounds(), aborted);
+                log.partition.reset(log.bounds(), aborted, &log.ahead);
             }
         }
         drop(find);
         self.doubted.clear();
         let is_gone = |id: &PartitionId| !self.logs.contains_key(id);
         for (_, partition) in known.iter().filter(|(id, _)| is_gone(id)) {
-            partition.reset(Bounds::default(), Vec::new());
+            partition.reset(Bounds::default(), Vec::new(), &[]);
         }
         self.topics.replace(self.map.clone());
         self.clock.publish(&self.txns);

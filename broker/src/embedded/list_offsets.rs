@@ -72,6 +72,9 @@ impl Broker {
         } else {
             bounds.next
         };
+        if !matches!(asked.timestamp, LATEST | EARLIEST) {
+            self.settle(&partition)?;
+        }
         let segments = &self.readers.segments;
         let found = match asked.timestamp {
             LATEST => return Ok((end, -1)),

@@ -7,7 +7,7 @@
 //! | requests | `produce`, `fetch`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs` with `broker_settings`, `log_dirs`, `txn_api`, `txn_admin` |
 //! | rules | `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `setting_docs`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
-//! | file | `writer` (group commit), `checkpoint` (its log), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads), `segments` with `appender` (large commits beside it) |
+//! | file | `writer` (group commit), `checkpoint` (its log), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads), `segments` with `appender` (records beside it), `ahead` (what they have before it) |
 //! | cleaning | `cleaner` (rounds, retention) woken by `news`, `sweeper` (compaction), `expiry` (offsets, producers), `mover` (segments), `space` (pages, log), `spare` (a full disk) |
 //! | tests | `failpoint` (where a test lets the broker die or its file refuse; in no release) |
 //!
@@ -15,6 +15,7 @@
 //! readers and acknowledged. It is for one machine: no replication, no TLS, no access control.
 
 mod admin;
+mod ahead;
 mod appender;
 mod batch;
 mod broker;

@@ -88,6 +88,8 @@ struct View {
     bounds: Bounds,
     tail: VecDeque<PlacedBatch>,
     tail_bytes: usize,
+    /// Up to where the file has the log. What it lacks is in the tail.
+    indexed: i64,
     aborted: Vec<Aborted>,
     waiting: Vec<Arc<Waker>>,
 }
@@ -114,9 +116,34 @@ impl Partition {
         self.view().bounds
     }
 
-    /// Makes a commit visible and wakes those who wait for it.
-    pub(crate) fn publish(&self, bounds: Bounds, fresh: Vec<PlacedBatch>, aborted: &[Aborted]) {
+    /// Whether the file lacks batches that are acknowledged.
+    pub(crate) fn is_ahead(&self) -> bool {
+        let view = self.view();
+        view.indexed < view.bounds.next
+    }
+
+    /// The bounds of what the file has.
+    pub(crate) fn indexed_bounds(&self) -> Bounds {
+        let view = self.view();
+        Bounds {
+            start: view.bounds.start,
+            next: view.bounds.next.min(view.indexed),
+            stable: view.bounds.stable.min(view.indexed),
+        }
+    }
+
+    /// Makes a commit visible and wakes those who wait for it. `is_indexed`: the file has it, and all that came before.
+    pub(crate) fn publish(
+        &self,
+        bounds: Bounds,
+        fresh: Vec<PlacedBatch>,
+        aborted: &[Aborted],
+        is_indexed: bool,
+    ) {
         let mut view = self.view();
+        if is_indexed {
+            view.indexed = bounds.next;
+        }
         let before = view.tail_bytes;
         for batch in fresh {
             view.tail_bytes += batch.bytes.len();
@@ -157,17 +184,21 @@ impl Partition {
         self.account(before, view.tail_bytes);
     }
 
-    /// Replaces everything by what the file says, after a change that may or may not have landed.
-    pub(crate) fn reset(&self, bounds: Bounds, aborted: Vec<Aborted>) {
+    /// Replaces everything by what the file says, after a change that may or may not have landed, and by the batches that it
+    /// lacks.
+    pub(crate) fn reset(&self, bounds: Bounds, aborted: Vec<Aborted>, ahead: &[PlacedBatch]) {
         let mut view = self.view();
         let before = view.tail_bytes;
         let waiting = std::mem::take(&mut view.waiting);
         *view = View {
             bounds,
             aborted,
+            indexed: ahead.first().map_or(bounds.next, |batch| batch.base_offset),
+            tail_bytes: ahead.iter().map(|batch| batch.bytes.len()).sum(),
+            tail: ahead.iter().cloned().collect(),
             ..View::default()
         };
-        self.account(before, 0);
+        self.account(before, view.tail_bytes);
         drop(view);
         for waker in waiting {
             waker.wake();
@@ -249,10 +280,12 @@ impl Drop for Partition {
 }
 
 impl View {
-    /// Lets go of the oldest batches: those before the start, and those over the allowance (the newest stays).
+    /// Lets go of the oldest batches: those before the start, and those over the allowance that the file has
+    /// (the newest stays).
     fn trim(&mut self, allowance: usize) {
         while let Some(oldest) = self.tail.front() {
-            let over = self.tail_bytes > allowance && self.tail.len() > 1;
+            let is_spare = self.tail.len() > 1 && oldest.last_offset < self.indexed;
+            let over = self.tail_bytes > allowance && is_spare;
             if !over && oldest.last_offset >= self.bounds.start {
                 break;
             }
@@ -291,6 +324,7 @@ mod tests {
             bounds(3),
             vec![batch(0, 60), batch(1, 60), batch(2, 40)],
             &[],
+            true,
         );
         assert!(matches!(
             partition.read_tail(0, 3, |_| true),
@@ -315,6 +349,7 @@ mod tests {
             bounds(4),
             vec![batch(0, 60), batch(1, 60), batch(2, 60), batch(3, 60)],
             &[aborted],
+            true,
         );
         let swapped = |base_offset, bytes| Swapped { base_offset, bytes };
         partition.swap(&[
@@ -345,7 +380,7 @@ mod tests {
         let waker = Arc::new(Waker::default());
         let seen = partition.bounds();
         waker.arm();
-        partition.publish(bounds(1), vec![batch(0, 10)], &[]);
+        partition.publish(bounds(1), vec![batch(0, 10)], &[], true);
         partition.watch(&waker, seen);
         let long = std::time::Instant::now() + std::time::Duration::from_secs(60);
         waker.wait_until(long);
@@ -356,8 +391,8 @@ mod tests {
     fn tails_over_the_total_shrink_to_the_newest_batch() {
         let budget = Arc::new(TailBudget::new(1_000, 100));
         let partition = Partition::new(PartitionId(1), Arc::clone(&budget));
-        partition.publish(bounds(2), vec![batch(0, 60), batch(1, 60)], &[]);
-        partition.publish(bounds(3), vec![batch(2, 60)], &[]);
+        partition.publish(bounds(2), vec![batch(0, 60), batch(1, 60)], &[], true);
+        partition.publish(bounds(3), vec![batch(2, 60)], &[], true);
         assert_eq!(budget.used.load(Ordering::Relaxed), 60);
         drop(partition);
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);

@@ -139,13 +139,24 @@ impl Broker {
             .filter_map(|offer| offer.checked.as_ref().ok())
             .map(|checked| checked.bytes.len())
             .sum();
-        let pending = self.queue.submit(bytes, move |ledger| {
+        let checked = offered
+            .iter()
+            .filter_map(|offer| offer.checked.as_ref().ok());
+        let is_plain = checked
+            .into_iter()
+            .all(|checked| !checked.header.is_transactional());
+        let work = move |ledger: &mut Ledger| {
             let _held = held;
             offered
                 .into_iter()
                 .map(|offer| take(ledger, offer))
                 .collect::<Result<Vec<_>, _>>()
-        });
+        };
+        let pending = if is_plain {
+            self.queue.append(bytes, work)
+        } else {
+            self.queue.submit(bytes, work)
+        };
         if acks == 0 {
             return Reply::None;
         }

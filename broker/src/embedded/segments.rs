@@ -6,8 +6,8 @@
 //! large values out of the sorted file in the same way.)
 //!
 //! A segment is a row of frames: the batch's row id (8 bytes), its length (4 bytes), both big-endian, and the batch. The
-//! frames tell whoever cleans which batches a segment had; readers go by the SQLite file alone. What lies behind a frame
-//! that is cut off was never committed. A segment of which nothing is left is deleted by the cleaner, once nobody reads it.
+//! frames tell whoever cleans which batches a segment had; readers go by the SQLite file alone. A frame whose commit waited
+//! for nothing but the segment has a mark (see `ahead`). What lies behind a frame that is cut off was never committed. A segment of which nothing is left is deleted by the cleaner, once nobody reads it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
@@ -18,10 +18,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, ffi};
 
+use super::batch::is_sound;
 use super::failpoint::{Point, pass};
 
 /// Bytes before each batch.
 pub(crate) const FRAME_BYTES: usize = 12;
+/// The mark of a frame whose commit waited for the segment alone: a bit that no row id has.
+const MARK: i64 = i64::MIN;
+/// What a segment's row has as `indexed` when the segment gets no more.
+pub(crate) const SEALED: i64 = i64::MAX;
 /// Segments kept open for readers.
 const OPEN_MAX: usize = 24;
 
@@ -207,8 +212,9 @@ impl Segments {
         let mut bytes = vec![0; usize::try_from(whole).map_err(|_| cut_off())?];
         read_at(&file, &mut bytes, begins).map_err(failed)?;
         let mut bytes = Bytes::from(bytes);
+        let frame = bytes.split_to(FRAME_BYTES);
         // Another batch may be there when the file and its folder are not of the same state.
-        if bytes.split_to(FRAME_BYTES)[..] != framed(row, length) {
+        if frame[..] != framed(row, length, false) && frame[..] != framed(row, length, true) {
             return Err(failed(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "another batch is in its place",
@@ -226,7 +232,7 @@ impl Segments {
         while at + (FRAME_BYTES as u64) <= ends {
             let mut frame = [0; FRAME_BYTES];
             read_at(&file, &mut frame, at).map_err(failed)?;
-            let (row, length) = unframed(frame);
+            let (row, length, _) = unframed(frame);
             let position = at + FRAME_BYTES as u64;
             at = position + u64::from(length);
             // No batch is empty: what was never written may be zeros.
@@ -241,6 +247,41 @@ impl Segments {
             frames.push((row, spot));
         }
         Ok(frames)
+    }
+
+    /// The batch of the frame that begins at `at`, with its row id, if the frame is marked and its batch is as it was written;
+    /// nothing from `limit` on is looked at.
+    pub(crate) fn marked_at(
+        &self,
+        id: i64,
+        at: u64,
+        limit: Option<u64>,
+    ) -> rusqlite::Result<Option<(i64, Spot, Bytes)>> {
+        if !self.state().sizes.contains_key(&id) {
+            // It is missing, as was said at the start.
+            return Ok(None);
+        }
+        let (file, size) = self.file(id)?;
+        let failed = |error: io::Error| refusal(&error, &self.path(id));
+        let ends = size.min(limit.unwrap_or(u64::MAX));
+        let position = at.saturating_add(FRAME_BYTES as u64);
+        if position > ends {
+            return Ok(None);
+        }
+        let mut frame = [0; FRAME_BYTES];
+        read_at(&file, &mut frame, at).map_err(failed)?;
+        let (row, length, is_marked) = unframed(frame);
+        if !is_marked || length == 0 || u64::from(length) > ends - position {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        read_at(&file, &mut bytes, position).map_err(failed)?;
+        let spot = Spot {
+            segment: id,
+            position: i64::try_from(position).unwrap_or(i64::MAX),
+            length: length.into(),
+        };
+        Ok(is_sound(&bytes).then(|| (row, spot, Bytes::from(bytes))))
     }
 
     /// A segment, and how long it is.
@@ -377,17 +418,20 @@ fn given_out(db: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// What comes before a batch.
-pub(super) fn framed(row: i64, length: u32) -> [u8; FRAME_BYTES] {
+pub(super) fn framed(row: i64, length: u32, is_marked: bool) -> [u8; FRAME_BYTES] {
+    let row = if is_marked { row | MARK } else { row };
     let mut frame = [0; FRAME_BYTES];
     frame[..8].copy_from_slice(&row.to_be_bytes());
     frame[8..].copy_from_slice(&length.to_be_bytes());
     frame
 }
 
-fn unframed(frame: [u8; FRAME_BYTES]) -> (i64, u32) {
+/// The row id, the length, and whether the frame is marked.
+fn unframed(frame: [u8; FRAME_BYTES]) -> (i64, u32, bool) {
     let [r0, r1, r2, r3, r4, r5, r6, r7, l0, l1, l2, l3] = frame;
     let row = i64::from_be_bytes([r0, r1, r2, r3, r4, r5, r6, r7]);
-    (row, u32::from_be_bytes([l0, l1, l2, l3]))
+    let length = u32::from_be_bytes([l0, l1, l2, l3]);
+    (row & !MARK, length, row & MARK != 0)
 }
 
 /// What the operating system refused, as SQLite would have said it: whoever handles the one handles the other.

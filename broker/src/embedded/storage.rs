@@ -36,6 +36,11 @@ pub(crate) fn batch_row(partition: PartitionId, offset: i64) -> i64 {
     (partition.0 << OFFSET_BITS) | offset
 }
 
+/// The partition in a batch's row id.
+pub(crate) fn row_partition(row: i64) -> PartitionId {
+    PartitionId(row >> OFFSET_BITS)
+}
+
 /// The offset in a batch's row id.
 pub(crate) fn row_offset(row: i64) -> i64 {
     row & (OFFSET_END - 1)

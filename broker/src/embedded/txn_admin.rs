@@ -107,6 +107,7 @@ impl Broker {
                     .partition(&topic.name, index)
                     .ok_or(ResponseError::UnknownTopicOrPartition)
                     .and_then(|partition| {
+                        self.settle(&partition)?;
                         let read = |db: &Connection| producers(db, partition.id);
                         self.readers.read(read).map_err(read_error)
                     });

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::checkpoint::Checkpoints;
 use super::error::Unavailable;
@@ -23,6 +24,9 @@ const QUEUE_BYTES_MAX: usize = 128 << 20;
 /// Changes that wait, at most.
 const QUEUE_CHANGES_MAX: usize = 10_000;
 
+/// How long the file is left alone after it refused, as far as nobody asks for a change.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+
 type Answer = Box<dyn FnOnce() + Send>;
 type Change = Box<dyn FnOnce(&mut Ledger) -> rusqlite::Result<Answer> + Send>;
 
@@ -30,6 +34,8 @@ type Change = Box<dyn FnOnce(&mut Ledger) -> rusqlite::Result<Answer> + Send>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Adds,
+    /// It appends batches of no transaction and does nothing else.
+    Appends,
     /// It deletes, so it is taken on a full disk too.
     Frees,
 }
@@ -84,6 +90,22 @@ impl WriteQueue {
         work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     ) -> Pending<T> {
         self.queue(bytes, Effect::Adds, work)
+    }
+
+    /// The same for a change that appends batches of no transaction and does nothing else: a commit of such changes alone
+    /// waits for less.
+    pub(crate) fn append<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Pending<T> {
+        self.queue(bytes, Effect::Appends, work)
+    }
+
+    /// Returns when the file has everything that was acknowledged before.
+    pub(crate) fn settle(&self) -> Result<(), Unavailable> {
+        // On a full disk as well: there is room for that much.
+        self.queue(0, Effect::Frees, |_| Ok(())).wait()
     }
 
     fn queue<T: Send + 'static>(
@@ -166,17 +188,26 @@ impl WriteQueue {
         self.room.notify_all();
     }
 
-    /// Takes what waits, within the limits of one commit. `None` when closed and empty.
-    fn take(&self) -> Option<Vec<Queued>> {
+    /// Takes what waits, within the limits of one commit: nothing when `until` comes first. `None` when closed and empty.
+    fn take(&self, until: Option<Instant>) -> Option<Vec<Queued>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         while waiting.changes.is_empty() {
             if waiting.closed {
                 return None;
             }
-            waiting = self
-                .arrived
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
+            let Some(until) = until else {
+                waiting = self
+                    .arrived
+                    .wait(waiting)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Some(Vec::new());
+            }
+            let woken = self.arrived.wait_timeout(waiting, left);
+            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         let mut taken = Vec::new();
         let mut bytes = 0;
@@ -215,7 +246,13 @@ impl Drop for Leaving<'_> {
 pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
     let _leaving = Leaving(queue);
     let mut sound = true;
-    while let Some(mut changes) = queue.take() {
+    // When the file is to be told what it lacks, if it refused that before.
+    let mut not_before = Instant::now();
+    while let Some(mut changes) = {
+        let due = ledger.ahead.due().filter(|_| sound);
+        queue.take(due.map(|due| due.max(not_before)))
+    } {
+        let is_quiet = changes.is_empty();
         if !sound {
             match ledger.reload() {
                 Ok(()) => {
@@ -229,7 +266,7 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
                 }
             }
         }
-        if ledger.spare.is_full(&queue.checkpoints) {
+        if !is_quiet && ledger.spare.is_full(&queue.checkpoints) {
             changes.retain(|queued| queued.effect == Effect::Frees);
             if changes.is_empty() {
                 continue;
@@ -249,13 +286,26 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
                 tracing::error!(%error, "embedded broker: the file took no change; the changes are refused");
                 ledger.spare.hear(&error);
                 sound = ledger.reload().is_ok();
+                not_before = Instant::now() + REFUSED_PAUSE;
             }
         }
+    }
+    if sound
+        && !ledger.ahead.is_empty()
+        && let Err(error) = commit(&mut ledger, Vec::new())
+    {
+        tracing::warn!(%error, "embedded broker: the file does not take what it lacks; the next start finds it in the files of records");
     }
 }
 
 fn commit(ledger: &mut Ledger, changes: Vec<Queued>) -> rusqlite::Result<Vec<Answer>> {
-    ledger.begin(changes.iter().map(|queued| queued.bytes).sum())?;
+    let bytes = changes.iter().map(|queued| queued.bytes).sum();
+    let appends = |queued: &Queued| queued.effect == Effect::Appends;
+    if !changes.is_empty() && changes.iter().all(appends) {
+        ledger.begin_appends(bytes)?;
+    } else {
+        ledger.begin(bytes)?;
+    }
     let mut answers = Vec::with_capacity(changes.len());
     for queued in changes {
         answers.push((queued.change)(ledger)?);

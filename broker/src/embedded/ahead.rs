@@ -1,0 +1,191 @@
+//! Batches that are acknowledged and in a segment, and that the SQLite file does not name yet.
+//!
+//! A commit that only appends waits for one thing, its segment. The SQLite file is told of many such commits at once: when
+//! nothing else is to be done, when there are many, and before anything that is more than an append, so that no change
+//! ever sees a file that lacks what came before it. Until then these batches are in the tails of their partitions.
+//!
+//! Whatever ends the process before, the segment has them: frames of such commits are marked, a segment's row says up to
+//! where the file names all that is there, and what is marked behind that is appended again, as it was the first time. A
+//! frame of any other commit has no mark: without its rows it never happened. (Redo logging with a fuzzy table behind it, as
+//! in ARIES, Mohan and others, 1992; here a redo is an append whose place is known, so that it cannot be made twice.)
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rusqlite::params;
+
+use super::batch::{BatchHeader, base_offset};
+use super::failpoint::{Point, reach};
+use super::ledger::Ledger;
+use super::partition::{PartitionId, PlacedBatch};
+use super::segments::{SEALED, Spot};
+use super::storage::{batch_row, row_offset, row_partition};
+
+/// How soon the file is told when nothing else is to be done …
+const QUIET: Duration = Duration::from_millis(50);
+/// … and when there always is.
+const LATEST: Duration = Duration::from_millis(200);
+/// Batches that the file may lack; each is a row that some commit has to write.
+const ROWS_MAX: usize = 512;
+/// Bytes of them, which are in memory and are read again at a start.
+const BYTES_MAX: usize = 8 << 20;
+
+/// What the file lacks.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    rows: Vec<Row>,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Row {
+    id: i64,
+    last_offset: i64,
+    max_timestamp: i64,
+    spot: Spot,
+}
+
+impl Ahead {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Whether so many bytes more may wait.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let is_late = self.since.is_some_and(|since| since.elapsed() >= LATEST);
+        !is_late && self.rows.len() < ROWS_MAX && self.bytes + bytes <= BYTES_MAX
+    }
+
+    /// When the file is to be told, if nothing else is to be done.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.since.map(|since| since + QUIET)
+    }
+
+    /// Notes a batch that is in a segment.
+    pub(crate) fn note(&mut self, row: i64, last_offset: i64, header: &BatchHeader, spot: Spot) {
+        self.since.get_or_insert_with(Instant::now);
+        self.bytes += usize::try_from(spot.length).unwrap_or(0);
+        self.rows.push(Row {
+            id: row,
+            last_offset,
+            max_timestamp: header.max_timestamp,
+            spot,
+        });
+    }
+}
+
+impl Ledger {
+    /// Tells the file, within the open SQL transaction.
+    pub(crate) fn index_ahead(&mut self) -> rusqlite::Result<()> {
+        if self.ahead.is_empty() {
+            return Ok(());
+        }
+        let mut insert = self.db.prepare_cached(
+            "insert into batch (id, last_offset, max_timestamp, bytes, segment, position, length)
+             values (?1, ?2, ?3, x'', ?4, ?5, ?6)",
+        )?;
+        let mut lives: BTreeMap<i64, i64> = BTreeMap::new();
+        let mut partitions = BTreeSet::new();
+        for row in &self.ahead.rows {
+            let Spot {
+                segment,
+                position,
+                length,
+            } = row.spot;
+            insert.execute(params![
+                row.id,
+                row.last_offset,
+                row.max_timestamp,
+                segment,
+                position,
+                length
+            ])?;
+            *lives.entry(segment).or_default() += length;
+            partitions.insert(row_partition(row.id));
+        }
+        let mut count = self
+            .db
+            .prepare_cached("update segment set live = live + ?2 where id = ?1")?;
+        for (segment, live) in lives {
+            count.execute([segment, live])?;
+        }
+        // They are shown once more, as what the file has; their producers are saved with it.
+        self.changed.append(&mut partitions);
+        reach(Point::Indexed)
+    }
+
+    /// Appends again what segments have and the file lacks.
+    pub(crate) fn replay(&mut self) -> rusqlite::Result<()> {
+        self.ahead = Ahead::default();
+        let mut find = self
+            .db
+            .prepare("select id, indexed from segment where indexed < ?1 order by id")?;
+        let open: Vec<(i64, i64)> = find
+            .query_map([SEALED], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        drop(find);
+        for (segment, indexed) in open {
+            let mut at = u64::try_from(indexed).unwrap_or(u64::MAX);
+            let limit = self.appender.settled(segment);
+            while let Some((row, spot, bytes)) =
+                self.appender.segments.marked_at(segment, at, limit)?
+            {
+                if !self.append_again(row, spot, bytes)? {
+                    tracing::error!(
+                        file = %self.appender.segments.path(segment).display(),
+                        position = at,
+                        "embedded broker: what follows in this file of records does not follow the records of its partition, and is not taken"
+                    );
+                    break;
+                }
+                at = u64::try_from(spot.position + spot.length).unwrap_or(u64::MAX);
+            }
+            self.appender.leave(segment, at);
+            reach(Point::Replayed)?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether it was the next batch of its partition.
+    fn append_again(&mut self, row: i64, spot: Spot, bytes: Bytes) -> rusqlite::Result<bool> {
+        let (id, offset) = (row_partition(row), row_offset(row));
+        let header = BatchHeader::read(&bytes);
+        let is_next = self.logs.get(&id).is_some_and(|log| log.next == offset);
+        if !is_next || base_offset(&bytes) != offset || header.is_transactional() {
+            return Ok(false);
+        }
+        self.note_ahead(id, &header, bytes, spot);
+        if header.producer_id >= 0 {
+            let epoch = header.producer_epoch;
+            self.change_window(id, header.producer_id, epoch, |window| {
+                window.remember(epoch, header.base_sequence, header.last_sequence(), offset)
+            })?;
+        }
+        Ok(true)
+    }
+
+    /// Takes a batch at the end of its partition, as one that the file lacks. Returns it.
+    pub(crate) fn note_ahead(
+        &mut self,
+        id: PartitionId,
+        header: &BatchHeader,
+        bytes: Bytes,
+        spot: Spot,
+    ) -> PlacedBatch {
+        let log = self.log(id);
+        let base_offset = log.next;
+        let last_offset = base_offset + i64::from(header.last_offset_delta);
+        log.next = last_offset + 1;
+        let placed = PlacedBatch {
+            base_offset,
+            last_offset,
+            bytes,
+        };
+        log.ahead.push(placed.clone());
+        let row = batch_row(id, base_offset);
+        self.ahead.note(row, last_offset, header, spot);
+        placed
+    }
+}

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use embedded_support::process::{Process, example};
 use embedded_support::{
-    PATIENCE, SPILL, client, create_topic, numbered, producer, read, read_with_offsets, send,
-    start, tally, until,
+    PATIENCE, SPILL, client, create_topic, inline, numbered, producer, read, read_with_offsets,
+    send, start, start_with, tally, until,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
@@ -255,7 +255,7 @@ fn a_transaction_that_takes_too_long_is_given_up() {
 #[test]
 fn a_file_that_refuses_is_told_to_clients_and_memory_keeps_nothing_of_it() {
     let folder = tempfile::tempdir().unwrap();
-    let broker = start(folder.path());
+    let broker = start_with(folder.path(), inline);
     let bootstrap = broker.bootstrap_servers();
     create_topic(&bootstrap, "orders", 1);
     embedded_support::produce(&bootstrap, "orders", 0, ["before".to_owned()]);

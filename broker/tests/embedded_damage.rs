@@ -19,7 +19,7 @@ use embedded_support::asks::{STORAGE_ERROR, delete_before, delete_topic};
 use embedded_support::process::{Process, example};
 use embedded_support::wire::{Wire, batch};
 use embedded_support::{
-    RECORDS, copy_files, create_topic, segments, spill, start, start_with, until,
+    RECORDS, copy_files, create_topic, inline, segments, spill, start, start_with, until,
 };
 
 /// Bytes of a write-ahead log before its first frame.
@@ -67,7 +67,7 @@ enum Torn {
 #[test]
 fn a_log_that_is_torn_in_its_last_commit_loses_that_one_and_nothing_before_it() {
     let folder = tempfile::tempdir().unwrap();
-    let broker = start(folder.path());
+    let broker = start_with(folder.path(), inline);
     let bootstrap = broker.bootstrap_servers();
     create_topic(&bootstrap, "orders", 1);
     let mut wire = Wire::connect(&bootstrap);
@@ -139,7 +139,7 @@ fn a_log_that_is_torn_in_its_last_commit_loses_that_one_and_nothing_before_it() 
 #[test]
 fn a_log_that_is_torn_anywhere_leaves_the_beginning_of_what_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
-    let broker = start(folder.path());
+    let broker = start_with(folder.path(), inline);
     let bootstrap = broker.bootstrap_servers();
     create_topic(&bootstrap, "orders", 1);
     let mut wire = Wire::connect(&bootstrap);
@@ -173,7 +173,7 @@ fn a_log_that_is_torn_anywhere_leaves_the_beginning_of_what_was_acknowledged() {
 /// A file at rest, whose partition holds `count` records of 9,000 bytes each.
 fn at_rest(count: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let broker = start(folder.path());
+    let broker = start_with(folder.path(), inline);
     let bootstrap = broker.bootstrap_servers();
     create_topic(&bootstrap, "orders", 1);
     create_topic(&bootstrap, "others", 1);

@@ -64,6 +64,8 @@ fn way(point: Point) -> Way {
         | Point::Published
         | Point::Answered => Way::Commit,
         Point::Reading
+        | Point::Replayed
+        | Point::Indexed
         | Point::Appended
         | Point::WindowSaved
         | Point::SegmentMade
@@ -187,12 +189,12 @@ fn killed_at_each_point_it_keeps_what_it_acknowledged_and_what_it_did_not_is_the
 
 /// Lets a broker die at a point.
 fn die(file: &Path, point: Point, nth: u64) -> (Diary, ExitStatus) {
-    if point == Point::Reading {
+    if matches!(point, Point::Reading | Point::Replayed) {
         let arguments = [&CLEAN[..], keeping(point, nth)].concat();
         let mut process = Process::start_with(file, 0, &arguments);
         let diary = written(&mut process, Way::Round);
         drop(process);
-        let dying = ["--failpoint", "Reading 1 die"];
+        let dying = ["--failpoint", &format!("{point:?} 1 die")];
         let status = Process::try_start(file, 0, &dying).err().unwrap();
         return (diary, status);
     }
@@ -275,7 +277,7 @@ fn where_its_file_refuses_the_client_is_told_memory_is_as_the_file_and_service_g
         let again = diary.again(&mut wire).unwrap();
         // What had landed is found when it is asked for once more.
         assert!(
-            again == refused || point == Point::Landed,
+            again == refused || matches!(point, Point::Landed | Point::SegmentSynced),
             "{point:?} {failure}: {again:?}"
         );
         process.say("disarm");
@@ -298,6 +300,7 @@ fn refuses_requests(point: Point) -> bool {
     let others = [
         // It is passed when something was refused; what is read by others is not in a request's way.
         Point::Reading,
+        Point::Replayed,
         Point::ColdRead,
         // Nothing fails there.
         Point::Published,
@@ -477,7 +480,8 @@ fn killed_while_it_starts_it_starts_the_next_time_with_all_that_was_there() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("broker.db");
         let mut diary = (age > 0).then(|| {
-            let mut process = Process::start_with(&file, 0, &CLEAN);
+            let arguments = [&CLEAN[..], &INLINE].concat();
+            let mut process = Process::start_with(&file, 0, &arguments);
             let diary = written(&mut process, Way::Start);
             assert!(process.stop().success());
             age_file(&file);
@@ -496,7 +500,7 @@ fn killed_while_it_starts_it_starts_the_next_time_with_all_that_was_there() {
     });
 }
 
-/// Makes of a file what the first version would have made: without what layouts 2 and 3 added, and unable to shrink.
+/// Makes of a file what the first version would have made: without what later layouts added, and unable to shrink.
 fn age_file(file: &Path) {
     let db = rusqlite::Connection::open(file).unwrap();
     db.execute_batch(

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rusqlite::params;
 
-use super::batch::{BatchHeader, base_offset};
+use super::batch::{BatchHeader, is_placed_at};
 use super::failpoint::{Point, reach};
 use super::ledger::Ledger;
 use super::partition::{PartitionId, PlacedBatch};
@@ -153,7 +153,7 @@ impl Ledger {
         let (id, offset) = (row_partition(row), row_offset(row));
         let header = BatchHeader::read(&bytes);
         let is_next = self.logs.get(&id).is_some_and(|log| log.next == offset);
-        if !is_next || base_offset(&bytes) != offset || header.is_transactional() {
+        if !is_next || !is_placed_at(&bytes, offset) || header.is_transactional() {
             return Ok(false);
         }
         self.note_ahead(id, &header, bytes, spot);

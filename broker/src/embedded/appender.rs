@@ -19,12 +19,20 @@ const WRITE_BATCHES: usize = 512;
 /// What goes to segments, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spill {
-    /// A commit with fewer bytes of records keeps them in the SQLite file.
+    /// A commit with fewer bytes of records keeps them in the SQLite file, unless it does nothing but append; from
+    /// `segment_bytes` on, it does so too.
     pub(crate) inline_bytes_max: usize,
     /// A segment that has so many gets no more.
     pub(crate) segment_bytes: u64,
     /// Whether a commit waits until the disk has them.
     pub(crate) durable: bool,
+}
+
+impl Spill {
+    /// Whether appends are to go to segments.
+    pub(crate) fn is_wanted(&self) -> bool {
+        (self.inline_bytes_max as u64) < self.segment_bytes
+    }
 }
 
 impl Default for Spill {

@@ -191,6 +191,11 @@ pub(crate) fn is_sound(batch: &[u8]) -> bool {
         && checksum_holds(batch)
 }
 
+/// Whether what no checksum covers of a sound batch is as [`placed`] writes it for this place.
+pub(crate) fn is_placed_at(batch: &[u8], offset: i64) -> bool {
+    base_offset(batch) == offset && batch[12..=16] == [0, 0, 0, 0, 2]
+}
+
 fn checksum_holds(batch: &[u8]) -> bool {
     crc32c::crc32c(&batch[CRC_START..]).to_be_bytes() == batch[17..21]
 }

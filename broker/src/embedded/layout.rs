@@ -201,10 +201,20 @@ create table aborted (partition integer not null, marker_offset integer not null
              insert into txn values ('writer', 1000, 0, 60000, null);"
         ))
         .unwrap();
-        if layout == 2 {
+        if layout >= 2 {
             db.execute_batch(&format!(
                 "{FROM_1} update group_offset set committed_ms = {}; pragma user_version = 2",
                 now_ms()
+            ))
+            .unwrap();
+        }
+        if layout >= 3 {
+            let segments = SEGMENTS.replace(
+                ",\n    indexed integer not null default 9223372036854775807",
+                "",
+            );
+            db.execute_batch(&format!(
+                "{FROM_2} {segments} insert into segment values (1, 7); pragma user_version = 3"
             ))
             .unwrap();
         }
@@ -216,7 +226,7 @@ create table aborted (partition integer not null, marker_offset integer not null
         let folder = tempfile::tempdir().unwrap();
         let new = Connection::open(folder.path().join("new.db")).unwrap();
         lay_out(&new).unwrap();
-        for layout in [1, 2] {
+        for layout in [1, 2, 3] {
             let old = old_file(&folder.path().join(format!("old-{layout}.db")), layout);
             lay_out(&old).unwrap();
             assert!(make_shrinkable(&old).unwrap());
@@ -226,6 +236,8 @@ create table aborted (partition integer not null, marker_offset integer not null
             assert_eq!(count(&old, "select sum(length(bytes)) from batch"), 100_001);
             let aged = "select count(*) from group_offset where committed = 7 and committed_ms > 1600000000000";
             assert_eq!(count(&old, aged), 1, "its offsets rest since now");
+            let open = "select count(*) from segment where indexed < 9223372036854775807";
+            assert_eq!(count(&old, open), 0, "its segments get no more");
             lay_out(&old).unwrap();
             assert_eq!(
                 columns(&old),

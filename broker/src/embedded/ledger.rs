@@ -169,6 +169,9 @@ impl Ledger {
     /// Begins a commit of nothing but appends, so many bytes of them and none of a transaction: it waits for its segment
     /// alone, if there is one.
     pub(crate) fn begin_appends(&mut self, bytes: usize) -> rusqlite::Result<()> {
+        if !self.appender.spill.is_wanted() {
+            return self.begin(bytes);
+        }
         if self.appender.is_ready() && self.ahead.has_room(bytes) {
             reach(Point::Beginning)?;
             self.is_append = true;

@@ -16,6 +16,8 @@
 
 mod admin;
 mod ahead;
+#[cfg(test)]
+mod ahead_tests;
 mod appender;
 mod batch;
 mod broker;

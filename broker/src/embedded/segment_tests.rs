@@ -15,17 +15,17 @@ use super::segments::FRAME_BYTES;
 use super::storage::{Readers, open_writer, read_batches, read_index};
 use super::topic_change::{NewTopic, create, delete, delete_before};
 
-struct World {
-    folder: tempfile::TempDir,
-    ledger: Ledger,
-    id: PartitionId,
+pub(super) struct World {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) ledger: Ledger,
+    pub(super) id: PartitionId,
 }
 
 fn file(folder: &Path) -> PathBuf {
     folder.join("broker.db")
 }
 
-fn load(folder: &Path, spill: Spill) -> Ledger {
+pub(super) fn load(folder: &Path, spill: Spill) -> Ledger {
     let path = file(folder);
     let db = open_writer(&path).unwrap();
     let budget = Arc::new(TailBudget::new(0, 0));
@@ -35,7 +35,7 @@ fn load(folder: &Path, spill: Spill) -> Ledger {
 }
 
 /// A broker's file with one partition. Everything goes to segments of so many bytes.
-fn world(segment_bytes: u64) -> World {
+pub(super) fn world(segment_bytes: u64) -> World {
     let folder = tempfile::tempdir().unwrap();
     let spill = Spill {
         inline_bytes_max: 0,
@@ -56,7 +56,7 @@ fn world(segment_bytes: u64) -> World {
 }
 
 impl World {
-    fn put(&mut self) -> Bytes {
+    pub(super) fn put(&mut self) -> Bytes {
         let bytes = placed(
             sample(-1, -1, -1, &[1, 2, 3]),
             self.ledger.log(self.id).next,
@@ -68,14 +68,14 @@ impl World {
         bytes
     }
 
-    fn commit(&mut self, count: usize) -> Vec<Bytes> {
+    pub(super) fn commit(&mut self, count: usize) -> Vec<Bytes> {
         self.ledger.begin(0).unwrap();
         let put = (0..count).map(|_| self.put()).collect();
         self.ledger.commit().unwrap();
         put
     }
 
-    fn delete_to(&mut self, offset: i64) {
+    pub(super) fn delete_to(&mut self, offset: i64) {
         self.ledger.begin(0).unwrap();
         delete_before(&mut self.ledger, "orders", 0, offset)
             .unwrap()
@@ -90,19 +90,19 @@ impl World {
         )
     }
 
-    fn read(&self) -> rusqlite::Result<Vec<Bytes>> {
+    pub(super) fn read(&self) -> rusqlite::Result<Vec<Bytes>> {
         let segments = &self.ledger.appender.segments;
         let read = |db: &_| read_batches(db, segments, self.id, 0, i64::MAX >> 24, |_| true);
         self.readers().read(read)
     }
 
     /// What is there after a round of the cleaner.
-    fn names(&self) -> Vec<PathBuf> {
+    pub(super) fn names(&self) -> Vec<PathBuf> {
         self.ledger.appender.segments.delete_condemned();
         names(self.folder.path())
     }
 
-    fn restart(self) -> World {
+    pub(super) fn restart(self) -> World {
         let World { folder, ledger, id } = self;
         let spill = ledger.appender.spill;
         drop(ledger);
@@ -110,7 +110,7 @@ impl World {
         World { folder, ledger, id }
     }
 
-    fn live(&self) -> Vec<(i64, i64)> {
+    pub(super) fn live(&self) -> Vec<(i64, i64)> {
         let mut find = self
             .ledger
             .db
@@ -130,7 +130,7 @@ fn names(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn lengths(batches: &[Bytes]) -> i64 {
+pub(super) fn lengths(batches: &[Bytes]) -> i64 {
     let bytes: usize = batches.iter().map(Bytes::len).sum();
     i64::try_from(bytes).unwrap()
 }

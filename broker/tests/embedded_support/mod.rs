@@ -45,6 +45,11 @@ pub fn spill(config: &mut EmbeddedConfig) {
     (config.inline_bytes_max, config.segment_bytes) = (0, 4_096);
 }
 
+/// Has a broker keep all records in its SQLite file.
+pub fn inline(config: &mut EmbeddedConfig) {
+    config.inline_bytes_max = usize::MAX;
+}
+
 pub fn start(folder: &Path) -> EmbeddedBroker {
     start_on(folder, 0)
 }

@@ -23,6 +23,8 @@ use super::waker::Waker;
 const ANSWERS_WAITING_MAX: usize = 64;
 /// Bytes of answers that may wait to be written to one connection; a larger one waits alone.
 const ANSWERS_WAITING_BYTES_MAX: usize = 4 << 20;
+/// Bytes of answers that are written together, with the one that goes beyond.
+const ANSWERS_TOGETHER_BYTES: usize = 16 << 10;
 /// Bytes read at once.
 const READ_BUFFER: usize = 64 << 10;
 /// How long a connection that is refused has for its first request.
@@ -188,19 +190,10 @@ impl Drop for End {
 }
 
 fn write_answers(stream: &TcpStream, waiting: &Receiver<Waiting>, idle_max: Duration) {
-    for Waiting { reply, _held } in waiting {
-        let mut _answers_held = None;
-        let bytes = match reply {
-            Reply::Now(bytes) => Ok(bytes),
-            Reply::Held(bytes, held) => {
-                _answers_held = Some(held);
-                Ok(bytes)
-            }
-            Reply::Later(wait) => wait(),
-            Reply::None => continue,
-        };
-        match bytes.and_then(|bytes| write(stream, &bytes, idle_max)) {
-            Ok(()) => {}
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| waiting.recv().ok()) {
+        match write_answer(stream, first, waiting, idle_max) {
+            Ok(behind) => next = behind,
             Err(error) => {
                 if !matches!(error, RequestError::Closed(_)) {
                     tracing::error!(%error, peer = ?stream.peer_addr().ok(), "embedded broker: an answer cannot be given");
@@ -209,6 +202,49 @@ fn write_answers(stream: &TcpStream, waiting: &Receiver<Waiting>, idle_max: Dura
             }
         }
     }
+}
+
+/// Waits for an answer and writes it. Those that came with the same commit leave with it: one write here, one waking up
+/// there. Returns the one that comes next, if it was looked at.
+fn write_answer(
+    stream: &TcpStream,
+    first: Waiting,
+    waiting: &Receiver<Waiting>,
+    idle_max: Duration,
+) -> Result<Option<Waiting>, RequestError> {
+    let Waiting { reply, _held } = first;
+    let mut bytes = match reply {
+        Reply::Now(bytes) => return write(stream, &bytes, idle_max).map(|()| None),
+        Reply::Held(bytes, _held) => return write(stream, &bytes, idle_max).map(|()| None),
+        Reply::Later(later) => later.wait()?,
+        Reply::None => return Ok(None),
+    };
+    let mut behind = None;
+    while bytes.len() < ANSWERS_TOGETHER_BYTES
+        && let Ok(mut next) = waiting.try_recv()
+    {
+        let is_there = if let Reply::Later(later) = &mut next.reply {
+            later.is_there()
+        } else {
+            false
+        };
+        let more = match next.reply {
+            Reply::Later(later) if is_there => later.wait(),
+            reply @ (Reply::Now(_) | Reply::Held(..) | Reply::Later(_) | Reply::None) => {
+                next.reply = reply;
+                behind = Some(next);
+                break;
+            }
+        };
+        match more {
+            Ok(more) => bytes.extend_from_slice(&more),
+            Err(error) => {
+                write(stream, &bytes, idle_max)?;
+                return Err(error);
+            }
+        }
+    }
+    write(stream, &bytes, idle_max).map(|()| behind)
 }
 
 fn write(mut stream: &TcpStream, bytes: &[u8], idle_max: Duration) -> Result<(), RequestError> {

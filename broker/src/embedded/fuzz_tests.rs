@@ -264,7 +264,7 @@ impl<'a> Drawer<'a> {
         );
         let mut bytes = match reply {
             Ok(Reply::Now(bytes) | Reply::Held(bytes, _)) => bytes.freeze(),
-            Ok(Reply::Later(wait)) => wait().unwrap().freeze(),
+            Ok(Reply::Later(later)) => later.wait().unwrap().freeze(),
             Ok(Reply::None) | Err(RequestError::Stopping) => return Some(Bytes::new()),
             Err(error @ RequestError::Unencodable { .. }) => panic!("{error}"),
             Err(error) => {

@@ -1,6 +1,6 @@
 //! Taking records.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
@@ -10,14 +10,16 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::batch::{BatchError, BatchHeader, placed};
 use super::broker::Broker;
+use super::error::RequestError;
 use super::ledger::{Ledger, now_ms};
 use super::memory::Held;
 use super::partition::PartitionId;
-use super::protocol::{Asked, Reply, text};
+use super::protocol::{Asked, Later, Reply, text};
 use super::record_rules::{RecordError, RecordRefusal, RecordRules};
 use super::sequence::Verdict;
 use super::settings::max_message_bytes;
 use super::storage::OFFSET_END;
+use super::writer::Pending;
 
 /// Offsets at the end of a partition that only the markers of transactions may take.
 const OFFSETS_KEPT: i64 = 1 << 20;
@@ -102,6 +104,36 @@ struct Outcome {
     result: Result<Taken, Refusal>,
 }
 
+/// Records that wait for their commit.
+struct Taking {
+    pending: Pending<Vec<Outcome>>,
+    named: Vec<(TopicName, i32)>,
+    asked: Asked,
+}
+
+impl Later for Taking {
+    fn wait(self: Box<Self>) -> Result<BytesMut, RequestError> {
+        let Taking {
+            pending,
+            named,
+            asked,
+        } = *self;
+        let outcomes = pending.wait().unwrap_or_else(|_| {
+            let refused = |(topic, index)| Outcome {
+                topic,
+                index,
+                result: Err(ResponseError::KafkaStorageError.into()),
+            };
+            named.into_iter().map(refused).collect()
+        });
+        asked.encode(&answer(outcomes, asked.version))
+    }
+
+    fn is_there(&mut self) -> bool {
+        self.pending.is_there()
+    }
+}
+
 impl Broker {
     /// Hands the records to the writer, with the memory that their request holds. The answer comes after the commit.
     pub(crate) fn produce(&self, mut request: ProduceRequest, asked: Asked, held: Held) -> Reply {
@@ -160,16 +192,10 @@ impl Broker {
         if acks == 0 {
             return Reply::None;
         }
-        Reply::Later(Box::new(move || {
-            let outcomes = pending.wait().unwrap_or_else(|_| {
-                let refused = |(topic, index)| Outcome {
-                    topic,
-                    index,
-                    result: Err(ResponseError::KafkaStorageError.into()),
-                };
-                named.into_iter().map(refused).collect()
-            });
-            asked.encode(&answer(outcomes, asked.version))
+        Reply::Later(Box::new(Taking {
+            pending,
+            named,
+            asked,
         }))
     }
 

@@ -94,9 +94,17 @@ pub(crate) enum Reply {
     /// Ready to be sent; the memory of its records is held until it is.
     Held(BytesMut, Held),
     /// Comes with a commit. The connection may read on meanwhile; answers leave in the order of the requests.
-    Later(Box<dyn FnOnce() -> Result<BytesMut, RequestError> + Send>),
+    Later(Box<dyn Later>),
     /// The client wants none (`acks=0`).
     None,
+}
+
+/// An answer that comes with a commit.
+pub(crate) trait Later: Send {
+    /// Waits for it.
+    fn wait(self: Box<Self>) -> Result<BytesMut, RequestError>;
+    /// Whether [`wait`](Later::wait) would return at once. It stays so.
+    fn is_there(&mut self) -> bool;
 }
 
 /// The header of a request, as far as an answer needs it.

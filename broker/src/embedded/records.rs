@@ -19,18 +19,29 @@ pub(crate) struct Record<'a> {
 
 /// A walk through the records of one batch.
 pub(crate) struct Records<'a> {
-    bytes: Box<dyn BufRead + 'a>,
+    bytes: Bytes<'a>,
     header: BatchHeader,
     left: i32,
     key: Vec<u8>,
+}
+
+/// Where they come from. Most are not compressed, and are then read as what they are.
+enum Bytes<'a> {
+    Plain(&'a [u8]),
+    Folded(Box<dyn BufRead + 'a>),
 }
 
 impl<'a> Records<'a> {
     /// Begins at the first record of a batch whose header was checked.
     pub(crate) fn of(batch: &'a [u8]) -> io::Result<Records<'a>> {
         let header = BatchHeader::read(batch);
+        let records = &batch[HEADER_LEN..];
         Ok(Records {
-            bytes: unfolded(header.attributes, &batch[HEADER_LEN..])?,
+            bytes: if header.is_compressed() {
+                Bytes::Folded(unfolded(header.attributes, records)?)
+            } else {
+                Bytes::Plain(records)
+            },
             header,
             left: header.record_count,
             key: Vec::new(),
@@ -47,46 +58,64 @@ impl<'a> Records<'a> {
             return Ok(None);
         }
         self.left -= 1;
-        let mut record = Part {
-            bytes: &mut *self.bytes,
-            left: u64::MAX,
-        };
-        record.left = u64::try_from(record.varint()?).map_err(io::Error::other)?;
-        record.skip(1)?; // Attributes, of which there are none.
-        let timestamp = record.varint()?;
-        let offset_delta = i32::try_from(record.varint()?).map_err(io::Error::other)?;
-        let key_length = record.varint()?;
-        self.key.clear();
-        if let Ok(key_length) = u64::try_from(key_length) {
-            record.read(key_length, &mut self.key)?;
+        match &mut self.bytes {
+            Bytes::Plain(bytes) => read(bytes, &self.header, &mut self.key),
+            Bytes::Folded(bytes) => read(&mut **bytes, &self.header, &mut self.key),
         }
-        let value_length = record.varint()?;
-        record.skip(record.left)?;
-        Ok(Some(Record {
-            offset_delta,
-            timestamp: if self.header.is_log_append_time() {
-                self.header.max_timestamp
-            } else {
-                self.header.base_timestamp.wrapping_add(timestamp)
-            },
-            key: (key_length >= 0).then_some(&self.key[..]),
-            has_value: value_length >= 0,
-        }))
+        .map(Some)
     }
 
     /// Whether all bytes were records.
     pub(crate) fn is_at_end(&mut self) -> io::Result<bool> {
-        Ok(self.left < 1 && self.bytes.fill_buf()?.is_empty())
+        let is_empty = match &mut self.bytes {
+            Bytes::Plain(bytes) => bytes.is_empty(),
+            Bytes::Folded(bytes) => bytes.fill_buf()?.is_empty(),
+        };
+        Ok(self.left < 1 && is_empty)
     }
 }
 
+/// Reads one record. What it has of a key is in `key`.
+#[inline]
+fn read<'k>(
+    bytes: &mut (impl BufRead + ?Sized),
+    header: &BatchHeader,
+    key: &'k mut Vec<u8>,
+) -> io::Result<Record<'k>> {
+    let mut record = Part {
+        bytes,
+        left: u64::MAX,
+    };
+    record.left = u64::try_from(record.varint()?).map_err(io::Error::other)?;
+    record.skip(1)?; // Attributes, of which there are none.
+    let timestamp = record.varint()?;
+    let offset_delta = i32::try_from(record.varint()?).map_err(io::Error::other)?;
+    let key_length = record.varint()?;
+    key.clear();
+    if let Ok(key_length) = u64::try_from(key_length) {
+        record.read(key_length, key)?;
+    }
+    let value_length = record.varint()?;
+    record.skip(record.left)?;
+    Ok(Record {
+        offset_delta,
+        timestamp: if header.is_log_append_time() {
+            header.max_timestamp
+        } else {
+            header.base_timestamp.wrapping_add(timestamp)
+        },
+        key: (key_length >= 0).then_some(&key[..]),
+        has_value: value_length >= 0,
+    })
+}
+
 /// So many of the bytes that come.
-struct Part<'a> {
-    bytes: &'a mut dyn BufRead,
+struct Part<'a, B: BufRead + ?Sized> {
+    bytes: &'a mut B,
     left: u64,
 }
 
-impl Part<'_> {
+impl<B: BufRead + ?Sized> Part<'_, B> {
     /// Bytes that are at hand and belong here; at least one.
     fn at_hand(&mut self) -> io::Result<&[u8]> {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
@@ -104,6 +133,7 @@ impl Part<'_> {
     }
 
     /// Takes one zigzag-encoded number.
+    #[inline]
     fn varint(&mut self) -> io::Result<i64> {
         let (mut value, mut shift) = (0_u64, 0);
         loop {

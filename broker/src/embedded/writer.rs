@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,12 +73,28 @@ impl fmt::Debug for WriteQueue {
 
 /// An answer that comes with the commit.
 #[derive(Debug)]
-pub(crate) struct Pending<T>(Receiver<T>);
+pub(crate) struct Pending<T> {
+    answer: Receiver<T>,
+    come: Option<Result<T, Unavailable>>,
+}
 
 impl<T> Pending<T> {
     /// Waits for the commit.
     pub(crate) fn wait(self) -> Result<T, Unavailable> {
-        self.0.recv().map_err(|_| Unavailable)
+        self.come
+            .unwrap_or_else(|| self.answer.recv().map_err(|_| Unavailable))
+    }
+
+    /// Whether there is nothing to wait for any more.
+    pub(crate) fn is_there(&mut self) -> bool {
+        if self.come.is_none() {
+            self.come = match self.answer.try_recv() {
+                Ok(answer) => Some(Ok(answer)),
+                Err(TryRecvError::Disconnected) => Some(Err(Unavailable)),
+                Err(TryRecvError::Empty) => None,
+            };
+        }
+        self.come.is_some()
     }
 }
 
@@ -141,7 +157,10 @@ impl WriteQueue {
             });
             self.arrived.notify_one();
         }
-        Pending(receiver)
+        Pending {
+            answer: receiver,
+            come: None,
+        }
     }
 
     /// Makes a change and waits for its commit.

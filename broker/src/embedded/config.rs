@@ -39,9 +39,9 @@ pub struct EmbeddedConfig {
     pub initial_rebalance_delay: Duration,
     /// Longest time that a transaction may stay open; a producer that asks for more is refused. Default 15 minutes.
     pub transaction_timeout_max: Duration,
-    /// Bytes of records that share a commit from which on they go to a file of their own, beside the SQLite file, in the folder
-    /// `<path>-records`. A smaller commit stays in the SQLite file: that is one wait for the disk instead of two. Default
-    /// 64 KiB; 0 puts all of them there.
+    /// Bytes of records from which on a commit that does more than append, such as a transaction's, puts them into a file beside
+    /// the SQLite file, in the folder `<path>-records`, where appends go. A smaller one stays in the SQLite file: that is
+    /// one wait for the disk instead of two. Default 64 KiB; 0 puts all records there, `segment_bytes` or more none.
     pub inline_bytes_max: usize,
     /// Size of such a file, from which on the next one is begun. Default 16 MiB.
     pub segment_bytes: u64,

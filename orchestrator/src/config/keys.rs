@@ -158,7 +158,7 @@ pub const KEYS: &[Key] = &[
     key(
         "embedded.inline_bytes",
         Kind::Size(0),
-        "A commit of the embedded broker with fewer bytes of records keeps them in its SQLite file, which saves a wait for the disk; others go to files beside it. More helps where that wait is long.",
+        "A commit of the embedded broker that does more than append, such as a transaction's, keeps its records in the SQLite file when they are fewer bytes than this: one wait for the disk instead of two. From embedded.segment_bytes on, every commit does.",
     ),
     key(
         "embedded.segment_bytes",

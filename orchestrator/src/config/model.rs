@@ -78,7 +78,7 @@ pub struct Embedded {
     /// Bytes that a partition keeps of topics that say nothing of it; 0: any number.
     #[serde(with = "value::size")]
     pub retention_bytes: u64,
-    /// Bytes of records of one commit from which on they go to a file of their own.
+    /// Bytes of records from which on a commit that does more than append puts them into a file of records.
     #[serde(with = "value::size")]
     pub inline_bytes: u64,
     /// Size of such a file.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::io::{IoSlice, Seek, SeekFrom};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::failpoint::{Point, reach};
 use super::segments::{FRAME_BYTES, SEALED, Segments, Spot, framed};
+use super::vectored::write_pieces_to;
 
 /// Bytes gathered for one write.
 const WRITE_BYTES: usize = 1 << 20;
@@ -212,7 +213,7 @@ impl Appender {
         let pieces = gathered.flat_map(|(frame, batch)| [&frame[..], batch]);
         let mut pieces: Vec<IoSlice<'_>> = pieces.map(IoSlice::new).collect();
         if let Some(active) = &self.active {
-            write_all(&active.file, &mut pieces)
+            write_pieces_to(&active.file, &mut pieces)
                 .map_err(|error| self.segments.failed(active.id, &error))?;
         }
         self.forget_gathered();
@@ -293,16 +294,4 @@ impl Appender {
         }
         self.segments.condemn(ids);
     }
-}
-
-fn write_all(mut file: &File, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
-    while !pieces.is_empty() {
-        match file.write_vectored(pieces) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut pieces, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

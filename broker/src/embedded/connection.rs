@@ -3,20 +3,21 @@
 //! One thread reads and answers. With the first produce request a second one starts that waits for commits and
 //! writes the answers, so that requests which follow on the same connection share the next commit.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::broker::Broker;
 use super::error::{Foreign, RequestError};
 use super::frame::{Frames, is_timeout};
 use super::memory::{Held, Memory};
 use super::protocol::{Reply, answer, refusal};
+use super::vectored::write_pieces_to;
 use super::waker::Waker;
 
 /// Requests of one connection that may wait for their commit; librdkafka sends up to a million, Java five.
@@ -121,8 +122,9 @@ impl Output {
         match (&self.answers, reply) {
             (_, Reply::None) => Ok(()),
             (Some(answers), reply) => answers.send(reply),
-            (None, Reply::Now(bytes) | Reply::Held(bytes, _)) => {
-                write(&self.stream, &bytes, self.idle_max)
+            (None, Reply::Now(bytes)) => write(&self.stream, &bytes, self.idle_max),
+            (None, Reply::Pieces(pieces, _held)) => {
+                write_pieces(&self.stream, &pieces, self.idle_max)
             }
             (None, Reply::Later(_)) => unreachable!("a thread was started above"),
         }
@@ -163,11 +165,14 @@ impl Answers {
 
     fn send(&self, reply: Reply) -> Result<(), RequestError> {
         let ended = || RequestError::Closed(io::ErrorKind::BrokenPipe.into());
-        let _held = match &reply {
-            Reply::Now(bytes) | Reply::Held(bytes, _) => {
-                Some(self.memory.hold(bytes.len()).ok_or_else(ended)?.0)
-            }
+        let bytes = match &reply {
+            Reply::Now(bytes) => Some(bytes.len()),
+            Reply::Pieces(pieces, _) => Some(pieces.iter().map(Bytes::len).sum()),
             Reply::Later(_) | Reply::None => None,
+        };
+        let _held = match bytes {
+            Some(bytes) => Some(self.memory.hold(bytes).ok_or_else(ended)?.0),
+            None => None,
         };
         self.queue
             .send(Waiting { reply, _held })
@@ -215,7 +220,9 @@ fn write_answer(
     let Waiting { reply, _held } = first;
     let mut bytes = match reply {
         Reply::Now(bytes) => return write(stream, &bytes, idle_max).map(|()| None),
-        Reply::Held(bytes, _held) => return write(stream, &bytes, idle_max).map(|()| None),
+        Reply::Pieces(pieces, _held) => {
+            return write_pieces(stream, &pieces, idle_max).map(|()| None);
+        }
         Reply::Later(later) => later.wait()?,
         Reply::None => return Ok(None),
     };
@@ -230,7 +237,7 @@ fn write_answer(
         };
         let more = match next.reply {
             Reply::Later(later) if is_there => later.wait(),
-            reply @ (Reply::Now(_) | Reply::Held(..) | Reply::Later(_) | Reply::None) => {
+            reply @ (Reply::Now(_) | Reply::Pieces(..) | Reply::Later(_) | Reply::None) => {
                 next.reply = reply;
                 behind = Some(next);
                 break;
@@ -248,11 +255,24 @@ fn write_answer(
 }
 
 fn write(mut stream: &TcpStream, bytes: &[u8], idle_max: Duration) -> Result<(), RequestError> {
-    stream.write_all(bytes).map_err(|error| {
-        if is_timeout(&error) {
-            RequestError::Unread { after: idle_max }
-        } else {
-            error.into()
-        }
-    })
+    stream
+        .write_all(bytes)
+        .map_err(|error| unwritten(error, idle_max))
+}
+
+fn write_pieces(
+    stream: &TcpStream,
+    pieces: &[Bytes],
+    idle_max: Duration,
+) -> Result<(), RequestError> {
+    let mut pieces: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    write_pieces_to(stream, &mut pieces).map_err(|error| unwritten(error, idle_max))
+}
+
+fn unwritten(error: io::Error, idle_max: Duration) -> RequestError {
+    if is_timeout(&error) {
+        RequestError::Unread { after: idle_max }
+    } else {
+        error.into()
+    }
 }

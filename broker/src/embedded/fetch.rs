@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::fetch_response::{
@@ -13,6 +13,7 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
 
 use super::batch::end_offset;
 use super::broker::{Broker, read_error};
+use super::fetched::{Fetched, FetchedPartition, FetchedTopic};
 use super::memory::Held;
 use super::partition::{Bounds, Partition, TailRead};
 use super::storage::{read_aborted, read_batches};
@@ -57,7 +58,7 @@ impl Room {
 
 /// One look at all partitions that were asked for.
 struct Look {
-    topics: Vec<FetchableTopicResponse>,
+    topics: Vec<FetchedTopic>,
     bytes: usize,
     /// An error is told at once, not after the wait.
     failed: bool,
@@ -66,18 +67,17 @@ struct Look {
 
 impl Broker {
     /// Answers when there is enough, or when the reader's patience ends. Sleeps in between.
-    pub(crate) fn fetch(
-        &self,
-        request: &FetchRequest,
-        waker: &Arc<Waker>,
-    ) -> (FetchResponse, Held) {
+    pub(crate) fn fetch(&self, request: &FetchRequest, waker: &Arc<Waker>) -> (Fetched, Held) {
         let answer_max = usize::try_from(request.max_bytes)
             .unwrap_or(0)
             .min(ANSWER_BYTES_MAX);
         if request.session_epoch > 0 {
             // No session is ever begun, so this one belongs to another broker.
             let unknown = ResponseError::FetchSessionIdNotFound.code();
-            let answer = FetchResponse::default().with_error_code(unknown);
+            let answer = Fetched {
+                head: FetchResponse::default().with_error_code(unknown),
+                topics: Vec::new(),
+            };
             return (answer, self.answers.take(0));
         }
         let patience = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
@@ -95,7 +95,11 @@ impl Broker {
                 || !is_there
                 || self.is_stopping()
             {
-                return (FetchResponse::default().with_responses(look.topics), held);
+                let answer = Fetched {
+                    head: FetchResponse::default(),
+                    topics: look.topics,
+                };
+                return (answer, held);
             }
             drop(held);
             for (partition, bounds) in &look.seen {
@@ -149,14 +153,16 @@ impl Broker {
                 };
                 partitions.push(read.unwrap_or_else(|error| {
                     look.failed = true;
-                    data.with_error_code(error.code()).with_high_watermark(-1)
+                    FetchedPartition {
+                        head: data.with_error_code(error.code()).with_high_watermark(-1),
+                        batches: Vec::new(),
+                    }
                 }));
             }
-            look.topics.push(
-                FetchableTopicResponse::default()
-                    .with_topic(asked.topic.clone())
-                    .with_partitions(partitions),
-            );
+            look.topics.push(FetchedTopic {
+                head: FetchableTopicResponse::default().with_topic(asked.topic.clone()),
+                partitions,
+            });
         }
         look.bytes = room.taken;
         look
@@ -170,7 +176,7 @@ impl Broker {
         isolation: i8,
         room: &mut Room,
         data: PartitionData,
-    ) -> Result<PartitionData, ResponseError> {
+    ) -> Result<FetchedPartition, ResponseError> {
         let from = position.fetch_offset;
         if position.current_leader_epoch > 0 {
             return Err(ResponseError::UnknownLeaderEpoch);
@@ -206,32 +212,21 @@ impl Broker {
         // Of these, the reader needs to know what it meets in the batches that it gets.
         let end = batches.last().map_or(from, |batch| end_offset(batch));
         aborted.retain(|aborted| aborted.first_offset < end);
-        let data = data
+        let head = data
             .with_high_watermark(bounds.next)
             .with_last_stable_offset(bounds.stable)
-            .with_log_start_offset(bounds.start)
-            .with_records(Some(joined(batches)));
+            .with_log_start_offset(bounds.start);
         if isolation != READ_COMMITTED {
-            return Ok(data);
+            return Ok(FetchedPartition { head, batches });
         }
         let aborted = aborted.into_iter().map(|aborted| {
             AbortedTransaction::default()
                 .with_producer_id(ProducerId(aborted.producer_id))
                 .with_first_offset(aborted.first_offset)
         });
-        Ok(data.with_aborted_transactions(Some(aborted.collect())))
+        let head = head.with_aborted_transactions(Some(aborted.collect()));
+        Ok(FetchedPartition { head, batches })
     }
-}
-
-fn joined(mut batches: Vec<Bytes>) -> Bytes {
-    if batches.len() < 2 {
-        return batches.pop().unwrap_or_default();
-    }
-    let mut all = BytesMut::with_capacity(batches.iter().map(Bytes::len).sum());
-    for batch in batches {
-        all.extend_from_slice(&batch);
-    }
-    all.freeze()
 }
 
 #[cfg(test)]

@@ -263,7 +263,8 @@ impl<'a> Drawer<'a> {
             },
         );
         let mut bytes = match reply {
-            Ok(Reply::Now(bytes) | Reply::Held(bytes, _)) => bytes.freeze(),
+            Ok(Reply::Now(bytes)) => bytes.freeze(),
+            Ok(Reply::Pieces(pieces, _)) => Bytes::from(pieces.concat()),
             Ok(Reply::Later(later)) => later.wait().unwrap().freeze(),
             Ok(Reply::None) | Err(RequestError::Stopping) => return Some(Bytes::new()),
             Err(error @ RequestError::Unencodable { .. }) => panic!("{error}"),

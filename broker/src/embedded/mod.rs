@@ -3,8 +3,8 @@
 //! | layer | files |
 //! | --- | --- |
 //! | door | `config`, `error`, `server` (start, stop, accept), `listen` |
-//! | wire | `connection` (order of answers), `frame` (requests off the wire), `memory` (what they may hold), `protocol` (versions, dispatch), `shape` (requests that claim too much) |
-//! | requests | `produce`, `fetch`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs` with `broker_settings`, `log_dirs`, `txn_api`, `txn_admin` |
+//! | wire | `connection` (order of answers), `frame` (requests off the wire), `vectored` (pieces onto it), `memory` (what they may hold), `protocol` (versions, dispatch), `shape` (requests that claim too much) |
+//! | requests | `produce`, `fetch` with `fetched`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs` with `broker_settings`, `log_dirs`, `txn_api`, `txn_admin` |
 //! | rules | `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `setting_docs`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
 //! | file | `writer` (group commit), `checkpoint` (its log), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads), `segments` with `appender` (records beside it), `ahead` (what they have before it) |
@@ -34,6 +34,7 @@ mod error;
 mod expiry;
 mod failpoint;
 mod fetch;
+mod fetched;
 mod fold;
 mod frame;
 #[cfg(test)]
@@ -93,6 +94,7 @@ mod txn;
 mod txn_admin;
 mod txn_api;
 mod unpacked;
+mod vectored;
 mod waker;
 mod writer;
 

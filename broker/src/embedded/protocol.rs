@@ -91,8 +91,8 @@ pub(crate) struct Peer {
 pub(crate) enum Reply {
     /// Ready to be sent.
     Now(BytesMut),
-    /// Ready to be sent; the memory of its records is held until it is.
-    Held(BytesMut, Held),
+    /// Ready to be sent, one piece after the other; the memory of its records is held until it is.
+    Pieces(Vec<Bytes>, Held),
     /// Comes with a commit. The connection may read on meanwhile; answers leave in the order of the requests.
     Later(Box<dyn Later>),
     /// The client wants none (`acks=0`).
@@ -123,11 +123,7 @@ impl Asked {
 
     /// Writes a whole answer.
     pub(crate) fn encode(&self, response: &impl Encodable) -> Result<BytesMut, RequestError> {
-        let unencodable = |reason: String| RequestError::Unencodable {
-            api: self.api as i16,
-            version: self.version,
-            reason,
-        };
+        let unencodable = |reason| self.unencodable(reason);
         let header_version = self.api.response_header_version(self.version);
         let size = response
             .compute_size(self.version)
@@ -143,6 +139,23 @@ impl Asked {
             u32::try_from(out.len() - 4).map_err(|_| unencodable("over 4 GiB".to_owned()))?;
         out[..4].copy_from_slice(&length.to_be_bytes());
         Ok(out)
+    }
+
+    pub(crate) fn unencodable(&self, reason: String) -> RequestError {
+        RequestError::Unencodable {
+            api: self.api as i16,
+            version: self.version,
+            reason,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(api: ApiKey, version: i16) -> Asked {
+        Asked {
+            api,
+            version,
+            correlation_id: 0x0102_0304,
+        }
     }
 
     fn malformed(&self, reason: String) -> RequestError {
@@ -276,10 +289,10 @@ fn dispatch(
         }
         ApiKey::Fetch => {
             let request: FetchRequest = asked.decode(&mut body)?;
-            let (response, held) = broker.fetch(&request, &peer.waker);
-            asked
-                .encode(&response)
-                .map(|bytes| Reply::Held(bytes, held))
+            let (fetched, held) = broker.fetch(&request, &peer.waker);
+            fetched
+                .encode(asked)
+                .map(|pieces| Reply::Pieces(pieces, held))
         }
         ApiKey::ListOffsets => reply(asked, body, |r: ListOffsetsRequest| {
             broker.list_offsets(r, version)

@@ -287,7 +287,7 @@ fn a_file_without_the_folder_of_its_records_is_refused_with_the_remedy() {
     let file = folder.path().join("broker.db");
     let error = try_start(&file).unwrap_err().to_string();
     assert!(
-        error.contains("broker.db-records, which is not there: put the folder back"),
+        error.contains("broker.db-records, which is not there, or not whole: put it back"),
         "{error}"
     );
     fs::rename(&moved, &records).unwrap();

@@ -5,11 +5,13 @@
 //! ever sees a file that lacks what came before it. Until then these batches are in the tails of their partitions.
 //!
 //! Whatever ends the process before, the segment has them: frames of such commits are marked, a segment's row says up to
-//! where the file names all that is there, and what is marked behind that is appended again, as it was the first time. A
+//! where the file names all that is there, and what is marked behind that is brought to the disk and appended again, as it
+//! was the first time. A
 //! frame of any other commit has no mark: without its rows it never happened. (Redo logging with a fuzzy table behind it, as
 //! in ARIES, Mohan and others, 1992; here a redo is an append whose place is known, so that it cannot be made twice.)
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -127,25 +129,50 @@ impl Ledger {
             .collect::<Result<_, _>>()?;
         drop(find);
         for (segment, indexed) in open {
-            let mut at = u64::try_from(indexed).unwrap_or(u64::MAX);
+            let begin = u64::try_from(indexed).unwrap_or(u64::MAX);
             let limit = self.appender.settled(segment);
-            while let Some((row, spot, bytes)) =
-                self.appender.segments.marked_at(segment, at, limit)?
-            {
-                if !self.append_again(row, spot, bytes)? {
-                    tracing::error!(
-                        file = %self.appender.segments.path(segment).display(),
-                        position = at,
-                        "embedded broker: what follows in this file of records does not follow the records of its partition, and is not taken"
-                    );
-                    break;
-                }
-                at = u64::try_from(spot.position + spot.length).unwrap_or(u64::MAX);
+            if limit.is_none() {
+                // Of what a process before wrote, nobody knows whether the disk has it. What is taken here is acknowledged to whoever
+                // asks for it once more, and named by the next commit.
+                self.appender.segments.bring_to_disk(segment, begin)?;
             }
-            self.appender.leave(segment, at);
+            let end = self.replay_segment(segment, begin, limit)?;
+            self.appender.leave(segment, end);
             reach(Point::Replayed)?;
         }
         Ok(())
+    }
+
+    /// Returns where what is whole and marked ends.
+    fn replay_segment(
+        &mut self,
+        segment: i64,
+        begin: u64,
+        limit: Option<u64>,
+    ) -> rusqlite::Result<u64> {
+        let segments = Arc::clone(&self.appender.segments);
+        let (mut at, mut strangers) = (begin, 0_u64);
+        while let Some((row, spot, bytes)) = segments.marked_at(segment, at, limit)? {
+            // Partitions do not depend on each other.
+            strangers += u64::from(!self.append_again(row, spot, bytes)?);
+            at = u64::try_from(spot.position + spot.length).unwrap_or(u64::MAX);
+        }
+        if strangers > 0 {
+            tracing::error!(
+                file = %segments.path(segment).display(),
+                batches = strangers,
+                "embedded broker: a file of records has batches that do not follow those of their partitions; they are not taken"
+            );
+        }
+        if limit.is_none() && segments.is_marked(segment, at)? {
+            // What was being written when the process ended looks like this. What the disk has lost does so too.
+            tracing::warn!(
+                file = %segments.path(segment).display(),
+                position = at,
+                "embedded broker: the end of a file of records is not whole, and is not taken: it was not acknowledged, or the disk has lost it"
+            );
+        }
+        Ok(at)
     }
 
     /// Returns whether it was the next batch of its partition.

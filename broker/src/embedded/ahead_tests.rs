@@ -13,7 +13,7 @@ use super::segment_tests::{World, lengths, load, world};
 use super::segments::FRAME_BYTES;
 use super::sequence::Verdict;
 use super::storage::{batch_row, sync_never};
-use super::topic_change::delete;
+use super::topic_change::{NewTopic, create, delete};
 
 /// What a segment may have: many appends.
 const LARGE: u64 = 1 << 20;
@@ -363,4 +363,66 @@ fn records_that_are_deleted_before_the_file_has_them_stay_deleted() {
     let bounds = world.bounds();
     assert_eq!((bounds.start, bounds.next), (9, 12));
     assert_eq!(world.read().unwrap(), more[2..]);
+}
+
+#[test]
+fn a_segment_that_may_have_what_the_file_lacks_must_be_there_and_one_that_the_file_knows_need_not()
+{
+    let mut world = world(LARGE);
+    world.append(2);
+    world.append(1);
+    let name = world.names()[0].clone();
+    let whole = fs::read(&name).unwrap();
+    let missing = |world: World| {
+        let world = world.restart();
+        let segments = &world.ledger.appender.segments;
+        let missing = segments.missing(&world.ledger.db).unwrap();
+        (world, missing)
+    };
+    fs::remove_file(&name).unwrap();
+    fs::write(name.with_file_name("another"), "x").unwrap();
+    let (world, found) = missing(world);
+    assert_eq!(found.as_ref(), Some(&name));
+    fs::write(&name, &whole[..100]).unwrap();
+    let (world, found) = missing(world);
+    assert_eq!(
+        found.as_ref(),
+        Some(&name),
+        "shorter than the file knows it"
+    );
+    fs::write(&name, &whole).unwrap();
+    let (mut world, found) = missing(world);
+    assert_eq!((found, world.bounds().next), (None, 9));
+    assert!(world.ledger.appender.finish());
+    world.index();
+    assert!(!world.ledger.appender.finish());
+    fs::remove_file(&name).unwrap();
+    assert_eq!(missing(world).1, None, "its readers are told");
+}
+
+#[test]
+fn what_has_lost_its_place_in_one_partition_keeps_none_of_another_back() {
+    let mut world = world(LARGE);
+    let new = NewTopic {
+        name: "others".to_owned(),
+        partition_count: 1,
+        configs: [].into(),
+    };
+    world.ledger.begin(0).unwrap();
+    create(&mut world.ledger, &new, false).unwrap().unwrap();
+    world.ledger.commit().unwrap();
+    let others = world.ledger.log_of("others", 0).unwrap();
+    world.append(1);
+    world.ledger.begin_appends(1).unwrap();
+    let stranger = placed(sample(-1, -1, -1, &[1]), 7, None);
+    let (appender, db) = (&mut world.ledger.appender, &world.ledger.db);
+    appender
+        .take(db, batch_row(others, 7), &stranger)
+        .unwrap()
+        .unwrap();
+    world.ledger.commit().unwrap();
+    let more = world.append(2);
+    let mut world = world.restart();
+    assert_eq!(world.tail(), more);
+    assert_eq!(world.ledger.log(others).partition.bounds().next, 0);
 }

@@ -113,10 +113,19 @@ impl Appender {
         let is_full = |active: &mut Active| active.end >= self.spill.segment_bytes;
         let closed = self.active.take_if(is_full);
         if let Some(closed) = &closed {
-            self.left.insert(closed.id, closed.settled);
+            self.leave(closed.id, closed.settled);
             self.segments.close();
         }
         closed.is_some()
+    }
+
+    /// Takes no more into the active segment: the next commit tells the file so. Returns whether the file has anything to be told.
+    pub(crate) fn finish(&mut self) -> bool {
+        if let Some(active) = self.active.take() {
+            self.leave(active.id, active.settled);
+            self.segments.close();
+        }
+        !self.left.is_empty()
     }
 
     /// Up to where the disk has a segment that was appended to since the start.
@@ -131,6 +140,7 @@ impl Appender {
     pub(crate) fn leave(&mut self, id: i64, end: u64) {
         if self.active.as_ref().is_none_or(|active| active.id != id) {
             self.left.entry(id).or_insert(end);
+            self.segments.leave(id);
         }
     }
 
@@ -146,6 +156,7 @@ impl Appender {
     /// Notes that the file has been told.
     pub(crate) fn landed(&mut self) {
         self.left.clear();
+        self.segments.landed();
         self.in_doubt = false;
         if let Some(active) = &mut self.active {
             active.is_named = true;
@@ -265,12 +276,16 @@ impl Appender {
         if let Some(active) = &mut self.active {
             let find = "select exists (select 1 from segment where id = ?1)";
             let is_named = db.query_row(find, [active.id], |row| row.get(0))?;
-            let settled = active.settled;
+            let (settled, durable) = (active.settled, self.spill.durable);
             let cut = || {
                 active.file.set_len(settled)?;
+                // What was refused must not be there again after the next start.
+                if durable {
+                    active.file.sync_all()?;
+                }
                 (&active.file).seek(SeekFrom::Start(settled))
             };
-            if is_named && cut().is_ok() {
+            if is_named && (active.end == settled || cut().is_ok()) {
                 (active.end, active.fresh, active.indexed) = (settled, 0, 0);
                 self.segments.note(active.id, settled);
             } else {
@@ -278,9 +293,10 @@ impl Appender {
                 if settled == 0 {
                     self.segments.condemn([active.id]);
                 }
-                self.left.insert(active.id, settled);
+                let id = active.id;
                 self.active = None;
                 self.segments.close();
+                self.leave(id, settled);
             }
         }
         self.segments.condemn_unnamed(db)

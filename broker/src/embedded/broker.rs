@@ -46,12 +46,12 @@ impl Broker {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Returns when the file has everything of a partition that was acknowledged before, for whoever reads it there.
-    pub(crate) fn settle(&self, partition: &Partition) -> Result<(), ResponseError> {
-        if partition.is_ahead() {
-            self.queue.settle().map_err(storage_error)?;
+    /// Returns when the file has everything of these partitions that was acknowledged before, for whoever reads it there. A file
+    /// that refuses is read as it is.
+    pub(crate) fn settle<'a>(&self, partitions: impl IntoIterator<Item = &'a Arc<Partition>>) {
+        if partitions.into_iter().any(|partition| partition.is_ahead()) {
+            let _ = self.queue.settle();
         }
-        Ok(())
     }
 
     /// The host that clients are told to connect to.

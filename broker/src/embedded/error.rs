@@ -65,16 +65,16 @@ pub enum EmbeddedError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
-    /// The file names records in a folder that is not there.
+    /// Records are in a folder, or in a file of it, that is not there, or not as long as it was.
     #[error(
-        "broker file {} has records in {}, which is not there: put the folder back beside the file; they are moved and copied \
-         together, while the broker is stopped", path.display(), folder.display()
+        "broker file {} has records in {}, which is not there, or not whole: put it back where it was; file and folder are moved and \
+         copied together, while the broker is stopped", path.display(), missing.display()
     )]
     RecordsMissing {
         /// The broker's file.
         path: PathBuf,
-        /// The folder of its records.
-        folder: PathBuf,
+        /// The folder of its records, or one of its files.
+        missing: PathBuf,
     },
     /// The lock beside the file cannot be made.
     #[error("cannot lock broker file {}: check the folder and its rights", path.display())]

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use kafka_protocol::messages::ApiKey;
 
 use super::broker::Broker;
@@ -31,7 +31,7 @@ pub(crate) struct Frames<'a> {
 
 /// A request's bytes, and the memory that is held for them until it is answered.
 pub(crate) struct Frame {
-    pub(crate) bytes: BytesMut,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) held: Held,
 }
 
@@ -103,8 +103,8 @@ impl<'a> Frames<'a> {
         }
     }
 
-    fn body(&mut self, length: usize, held: &mut Held) -> Result<BytesMut, RequestError> {
-        let mut bytes = BytesMut::new();
+    fn body(&mut self, length: usize, held: &mut Held) -> Result<Vec<u8>, RequestError> {
+        let mut bytes = Vec::new();
         if length <= self.reader.buffer().len() {
             bytes.extend_from_slice(&self.reader.buffer()[..length]);
             self.reader.consume(length);
@@ -121,7 +121,7 @@ impl<'a> Frames<'a> {
         &mut self,
         begun: Instant,
         length: usize,
-        bytes: &mut BytesMut,
+        bytes: &mut Vec<u8>,
         held: &mut Held,
     ) -> Result<(), RequestError> {
         let mut filled = 0;
@@ -134,6 +134,8 @@ impl<'a> Frames<'a> {
                     let room = held.grow(more).ok_or(RequestError::Stopping)?;
                     self.tell(room);
                 }
+                // No more than arrives: records may stay where they are.
+                bytes.reserve_exact(more);
                 bytes.resize(filled + more, 0);
             }
             let patience = ARRIVES_WITHIN + Duration::from_secs((filled / STEP_MAX) as u64);

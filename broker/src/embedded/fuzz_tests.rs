@@ -13,7 +13,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Decodable;
 
@@ -259,7 +259,7 @@ impl<'a> Drawer<'a> {
             &self.waker,
             Frame {
                 held: broker.requests.take(0),
-                bytes: BytesMut::from(frame),
+                bytes: frame.to_vec(),
             },
         );
         let mut bytes = match reply {

@@ -1,5 +1,6 @@
 //! Offsets by meaning: first, last, at a time.
 
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{
@@ -7,7 +8,9 @@ use kafka_protocol::messages::list_offsets_response::{
 };
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
+use super::batch::BatchHeader;
 use super::broker::{Broker, read_error};
+use super::records::first_at_or_after;
 use super::storage::{newest_timestamp, offset_at};
 
 /// Asks for the end.
@@ -72,20 +75,26 @@ impl Broker {
         } else {
             bounds.next
         };
-        if !matches!(asked.timestamp, LATEST | EARLIEST) {
-            self.settle(&partition)?;
-        }
+        // What the file lacks is looked at in memory; it is taken first, so that nothing is between the two.
+        let ahead = partition.ahead();
         let segments = &self.readers.segments;
         let found = match asked.timestamp {
             LATEST => return Ok((end, -1)),
             EARLIEST => return Ok((bounds.start, -1)),
             MAX_TIMESTAMP => self
                 .readers
-                .read(|db| newest_timestamp(db, segments, partition.id)),
+                .read(|db| newest_timestamp(db, segments, partition.id))
+                .map(|found| newest_of(found, &ahead)),
             at if at < MAX_TIMESTAMP => return Err(ResponseError::UnsupportedVersion),
             at => self
                 .readers
-                .read(|db| offset_at(db, segments, partition.id, bounds.start, at)),
+                .read(|db| offset_at(db, segments, partition.id, bounds.start, at))
+                .map(|found| {
+                    let mut ahead = ahead.iter();
+                    found.or_else(|| {
+                        ahead.find_map(|batch| first_at_or_after(batch, at, bounds.start))
+                    })
+                }),
         };
         let found = found.map_err(read_error)?;
         // What lies beyond the end is not there for this reader.
@@ -93,4 +102,15 @@ impl Broker {
             .filter(|(offset, _)| (bounds.start..end).contains(offset))
             .unwrap_or((-1, -1)))
     }
+}
+
+/// The newest record of what was found in the file and of the batches that follow; the first of those that are equally new.
+fn newest_of(found: Option<(i64, i64)>, ahead: &[Bytes]) -> Option<(i64, i64)> {
+    ahead.iter().fold(found, |found, batch| {
+        let newest = BatchHeader::read(batch).max_timestamp;
+        match found {
+            Some((_, timestamp)) if timestamp >= newest => found,
+            Some(_) | None => first_at_or_after(batch, newest, 0),
+        }
+    })
 }

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, 
 use rusqlite::params;
 
 use super::broker::{Broker, read_error};
-use super::partition::Partition;
+use super::partition::PartitionId;
 use super::protocol::{count, once, text};
 use super::storage::{OFFSET_END, batch_row};
 
@@ -50,6 +50,11 @@ impl Broker {
         &self,
         asked: Vec<(TopicName, Vec<i32>)>,
     ) -> Result<Vec<DescribeLogDirsTopic>, ResponseError> {
+        let partitions = asked.iter().flat_map(|(name, indexes)| {
+            let find = |index: &i32| self.topics.partition(name, *index);
+            indexes.iter().filter_map(find)
+        });
+        self.settle(&partitions.collect::<Vec<_>>());
         let mut topics = Vec::new();
         for (name, indexes) in asked {
             let mut partitions = Vec::new();
@@ -60,7 +65,7 @@ impl Broker {
                 partitions.push(
                     DescribeLogDirsPartition::default()
                         .with_partition_index(index)
-                        .with_partition_size(self.size(&partition)?),
+                        .with_partition_size(self.size(partition.id)?),
                 );
             }
             if !partitions.is_empty() {
@@ -74,12 +79,11 @@ impl Broker {
         Ok(topics)
     }
 
-    fn size(&self, partition: &Partition) -> Result<i64, ResponseError> {
-        self.settle(partition)?;
+    fn size(&self, partition: PartitionId) -> Result<i64, ResponseError> {
         let sum = "select coalesce(sum(coalesce(length, length(bytes))), 0) from batch where id between ?1 and ?2";
         let range = params![
-            batch_row(partition.id, 0),
-            batch_row(partition.id, OFFSET_END - 1)
+            batch_row(partition, 0),
+            batch_row(partition, OFFSET_END - 1)
         ];
         self.readers
             .read(|db| db.prepare_cached(sum)?.query_row(range, |row| row.get(0)))

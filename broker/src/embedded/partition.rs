@@ -122,6 +122,16 @@ impl Partition {
         view.indexed < view.bounds.next
     }
 
+    /// The batches that the file lacks, and perhaps some that it has by now.
+    pub(crate) fn ahead(&self) -> Vec<Bytes> {
+        let view = self.view();
+        let at = view
+            .tail
+            .partition_point(|batch| batch.base_offset < view.indexed);
+        let ahead = view.tail.range(at..);
+        ahead.map(|batch| Bytes::clone(&batch.bytes)).collect()
+    }
+
     /// The bounds of what the file has.
     pub(crate) fn indexed_bounds(&self) -> Bounds {
         let view = self.view();

@@ -174,7 +174,7 @@ pub(crate) fn answer(
     waker: &Arc<Waker>,
     Frame { bytes, held }: Frame,
 ) -> Result<Reply, RequestError> {
-    let mut frame = bytes.freeze();
+    let mut frame = Bytes::from(bytes);
     let Some([k0, k1, v0, v1, c0, c1, c2, c3]) = frame.first_chunk::<8>().copied() else {
         return Err(RequestError::Malformed {
             api: -1,

@@ -59,6 +59,8 @@ struct State {
     open: HashMap<i64, Arc<File>>,
     /// The one that is appended to.
     active: Option<i64>,
+    /// Those that are not any more, and of which the file does not know all yet.
+    leaving: BTreeSet<i64>,
     /// Reads that go on, by the order in which they began.
     reads: BTreeSet<u64>,
     next_read: u64,
@@ -160,11 +162,24 @@ impl Segments {
         (prefix == self.prefix).then(|| number.parse().ok())?
     }
 
-    /// The folder, when records are in it that the file names, and it is not there.
-    pub(crate) fn missing(&self, db: &Connection) -> rusqlite::Result<Option<&Path>> {
+    /// The folder, when records are in it that the file names, and it is not there; or a segment that may have records that
+    /// the file does not name, and is not there as far as the file knows it.
+    pub(crate) fn missing(&self, db: &Connection) -> rusqlite::Result<Option<PathBuf>> {
         let any = "select exists (select 1 from segment where live > 0)";
         let named: bool = db.query_row(any, [], |row| row.get(0))?;
-        Ok((named && !self.folder.exists()).then_some(&self.folder))
+        if named && !self.folder.exists() {
+            return Ok(Some(self.folder.clone()));
+        }
+        let mut find = db.prepare("select id, indexed from segment where indexed < ?1")?;
+        let mut open = find.query([SEALED])?;
+        while let Some(row) = open.next()? {
+            let (id, indexed): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let size = self.state().sizes.get(&id).copied();
+            if size.is_none_or(|size| size < u64::try_from(indexed).unwrap_or(0)) {
+                return Ok(Some(self.path(id)));
+            }
+        }
+        Ok(None)
     }
 
     /// Bytes of all segments together.
@@ -176,9 +191,7 @@ impl Segments {
     pub(crate) fn closed(&self) -> BTreeMap<i64, u64> {
         let state = self.state();
         let mut closed = state.sizes.clone();
-        if let Some(active) = state.active {
-            closed.remove(&active);
-        }
+        closed.retain(|id, _| state.active != Some(*id) && !state.leaving.contains(id));
         closed
     }
 
@@ -247,6 +260,29 @@ impl Segments {
             frames.push((row, spot));
         }
         Ok(frames)
+    }
+
+    /// Has the disk take what a segment has behind `from`, if there is anything.
+    pub(crate) fn bring_to_disk(&self, id: i64, from: u64) -> rusqlite::Result<()> {
+        if self.state().sizes.get(&id).is_none_or(|size| *size <= from) {
+            return Ok(());
+        }
+        let path = self.path(id);
+        let options = OpenOptions::new().read(true).write(cfg!(windows)).clone();
+        let synced = options.open(&path).and_then(|file| file.sync_all());
+        synced.map_err(|error| refusal(&error, &path))
+    }
+
+    /// Whether a marked frame begins at `at`, whole or not.
+    pub(crate) fn is_marked(&self, id: i64, at: u64) -> rusqlite::Result<bool> {
+        let size = self.state().sizes.get(&id).copied().unwrap_or(0);
+        if at.saturating_add(FRAME_BYTES as u64) > size {
+            return Ok(false);
+        }
+        let (file, _) = self.file(id)?;
+        let mut frame = [0; FRAME_BYTES];
+        read_at(&file, &mut frame, at).map_err(|error| refusal(&error, &self.path(id)))?;
+        Ok(unframed(frame).2)
     }
 
     /// The batch of the frame that begins at `at`, with its row id, if the frame is marked and its batch is as it was written;
@@ -356,6 +392,16 @@ impl Segments {
     /// Notes that no segment is appended to.
     pub(super) fn close(&self) {
         self.state().active = None;
+    }
+
+    /// Notes that a segment gets no more, and that the file does not know all of it.
+    pub(super) fn leave(&self, id: i64) {
+        self.state().leaving.insert(id);
+    }
+
+    /// Notes that the file knows all of every segment that gets no more.
+    pub(super) fn landed(&self) {
+        self.state().leaving.clear();
     }
 
     /// Notes segments that no commit names any more.

@@ -98,10 +98,10 @@ impl EmbeddedBroker {
         )
         .map_err(storage("read"))?;
         let segments = Arc::clone(&ledger.appender.segments);
-        if let Some(folder) = segments.missing(&ledger.db).map_err(storage("read"))? {
+        if let Some(missing) = segments.missing(&ledger.db).map_err(storage("read"))? {
             return Err(EmbeddedError::RecordsMissing {
                 path: config.path,
-                folder: folder.to_owned(),
+                missing,
             });
         }
         ledger.appender.spill = Spill {

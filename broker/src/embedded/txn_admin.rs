@@ -98,6 +98,11 @@ impl Broker {
         request: DescribeProducersRequest,
     ) -> DescribeProducersResponse {
         let asked = once(request.topics, |topic| topic.name.clone());
+        let partitions = asked.iter().flat_map(|topic| {
+            let find = |index: &i32| self.topics.partition(&topic.name, *index);
+            topic.partition_indexes.iter().filter_map(find)
+        });
+        self.settle(&partitions.collect::<Vec<_>>());
         let topics = asked.into_iter().map(|topic| {
             let indexes = once(topic.partition_indexes, |index| *index);
             let partitions = indexes.into_iter().map(|index| {
@@ -107,7 +112,6 @@ impl Broker {
                     .partition(&topic.name, index)
                     .ok_or(ResponseError::UnknownTopicOrPartition)
                     .and_then(|partition| {
-                        self.settle(&partition)?;
                         let read = |db: &Connection| producers(db, partition.id);
                         self.readers.read(read).map_err(read_error)
                     });

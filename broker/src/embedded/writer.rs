@@ -285,7 +285,7 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
                 }
             }
         }
-        if !is_quiet && ledger.spare.is_full(&queue.checkpoints) {
+        if ledger.spare.is_full(&queue.checkpoints) && !is_quiet {
             changes.retain(|queued| queued.effect == Effect::Frees);
             if changes.is_empty() {
                 continue;
@@ -310,7 +310,7 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
         }
     }
     if sound
-        && !ledger.ahead.is_empty()
+        && ledger.appender.finish()
         && let Err(error) = commit(&mut ledger, Vec::new())
     {
         tracing::warn!(%error, "embedded broker: the file does not take what it lacks; the next start finds it in the files of records");

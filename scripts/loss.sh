@@ -4,6 +4,7 @@
 #
 #   loss.sh                      as long as BACKSTITCH_LOSS_SECONDS says; default 40
 #   loss.sh --seconds 600        ten minutes; all options are those of tests/clients/loss/loss.py, see --help
+#   loss.sh --plain              without transactions: every commit of records is nothing but appends
 #
 # Java, Maven and Go are needed; scripts/test --only loss gets what is missing.
 #

@@ -376,7 +376,7 @@ fn a_segment_that_may_have_what_the_file_lacks_must_be_there_and_one_that_the_fi
     let missing = |world: World| {
         let world = world.restart();
         let segments = &world.ledger.appender.segments;
-        let missing = segments.missing(&world.ledger.db).unwrap();
+        let missing = segments.missing(&world.ledger.db, true).unwrap();
         (world, missing)
     };
     fs::remove_file(&name).unwrap();

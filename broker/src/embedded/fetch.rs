@@ -101,7 +101,8 @@ impl Broker {
                 };
                 return (answer, held);
             }
-            drop(held);
+            // Nothing is held while this waits, nor counted.
+            drop((held, look.topics));
             for (partition, bounds) in &look.seen {
                 partition.watch(waker, *bounds);
             }

@@ -134,8 +134,10 @@ impl<'a> Frames<'a> {
                     let room = held.grow(more).ok_or(RequestError::Stopping)?;
                     self.tell(room);
                 }
-                // No more than arrives: records may stay where they are.
-                bytes.reserve_exact(more);
+                // In the end no more than arrives: records may stay where they are.
+                if filled + more == length {
+                    bytes.reserve_exact(more);
+                }
                 bytes.resize(filled + more, 0);
             }
             let patience = ARRIVES_WITHIN + Duration::from_secs((filled / STEP_MAX) as u64);

@@ -8,7 +8,7 @@ use kafka_protocol::messages::list_offsets_response::{
 };
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
-use super::batch::BatchHeader;
+use super::batch::{BatchHeader, end_offset};
 use super::broker::{Broker, read_error};
 use super::records::first_at_or_after;
 use super::storage::{newest_timestamp, offset_at};
@@ -110,7 +110,10 @@ fn newest_of(found: Option<(i64, i64)>, ahead: &[Bytes]) -> Option<(i64, i64)> {
         let newest = BatchHeader::read(batch).max_timestamp;
         match found {
             Some((_, timestamp)) if timestamp >= newest => found,
-            Some(_) | None => first_at_or_after(batch, newest, 0),
+            // Where the header tells of a time that no record has, it is the last one's, as in the file.
+            Some(_) | None => {
+                first_at_or_after(batch, newest, 0).or(Some((end_offset(batch) - 1, newest)))
+            }
         }
     })
 }

@@ -340,9 +340,9 @@ fn a_segment_that_is_missing_or_too_short_is_damage_and_the_start_tells_a_missin
         "{error}"
     );
     let segments = &world.ledger.appender.segments;
-    assert_eq!(segments.missing(&world.ledger.db).unwrap(), None);
+    assert_eq!(segments.missing(&world.ledger.db, true).unwrap(), None);
     fs::remove_dir_all(names[0].parent().unwrap()).unwrap();
-    let missing = segments.missing(&world.ledger.db).unwrap();
+    let missing = segments.missing(&world.ledger.db, true).unwrap();
     assert_eq!(missing.as_deref(), names[0].parent());
 }
 

@@ -164,11 +164,19 @@ impl Segments {
 
     /// The folder, when records are in it that the file names, and it is not there; or a segment that may have records that
     /// the file does not name, and is not there as far as the file knows it.
-    pub(crate) fn missing(&self, db: &Connection) -> rusqlite::Result<Option<PathBuf>> {
+    /// `durable`: the disk had a segment before the file knew it.
+    pub(crate) fn missing(
+        &self,
+        db: &Connection,
+        durable: bool,
+    ) -> rusqlite::Result<Option<PathBuf>> {
         let any = "select exists (select 1 from segment where live > 0)";
         let named: bool = db.query_row(any, [], |row| row.get(0))?;
         if named && !self.folder.exists() {
             return Ok(Some(self.folder.clone()));
+        }
+        if !durable {
+            return Ok(None);
         }
         let mut find = db.prepare("select id, indexed from segment where indexed < ?1")?;
         let mut open = find.query([SEALED])?;

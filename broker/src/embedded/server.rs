@@ -98,7 +98,10 @@ impl EmbeddedBroker {
         )
         .map_err(storage("read"))?;
         let segments = Arc::clone(&ledger.appender.segments);
-        if let Some(missing) = segments.missing(&ledger.db).map_err(storage("read"))? {
+        if let Some(missing) = segments
+            .missing(&ledger.db, config.durable)
+            .map_err(storage("read"))?
+        {
             return Err(EmbeddedError::RecordsMissing {
                 path: config.path,
                 missing,

@@ -6,8 +6,7 @@
 //!
 //! Whatever ends the process before, the segment has them: frames of such commits are marked, a segment's row says up to
 //! where the file names all that is there, and what is marked behind that is brought to the disk and appended again, as it
-//! was the first time. A
-//! frame of any other commit has no mark: without its rows it never happened. (Redo logging with a fuzzy table behind it, as
+//! was the first time. A frame of any other commit has no mark: without its rows it never happened. (Redo logging with a fuzzy table behind it, as
 //! in ARIES, Mohan and others, 1992; here a redo is an append whose place is known, so that it cannot be made twice.)
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +20,7 @@ use super::batch::{BatchHeader, is_placed_at};
 use super::failpoint::{Point, reach};
 use super::ledger::Ledger;
 use super::partition::{PartitionId, PlacedBatch};
-use super::segments::{SEALED, Spot};
+use super::segments::{Spot, unsealed};
 use super::storage::{batch_row, row_offset, row_partition};
 
 /// How soon the file is told when nothing else is to be done …
@@ -121,15 +120,7 @@ impl Ledger {
     /// Appends again what segments have and the file lacks.
     pub(crate) fn replay(&mut self) -> rusqlite::Result<()> {
         self.ahead = Ahead::default();
-        let mut find = self
-            .db
-            .prepare("select id, indexed from segment where indexed < ?1 order by id")?;
-        let open: Vec<(i64, i64)> = find
-            .query_map([SEALED], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
-        drop(find);
-        for (segment, indexed) in open {
-            let begin = u64::try_from(indexed).unwrap_or(u64::MAX);
+        for (segment, begin) in unsealed(&self.db)? {
             let limit = self.appender.settled(segment);
             if limit.is_none() {
                 // Of what a process before wrote, nobody knows whether the disk has it. What is taken here is acknowledged to whoever
@@ -185,10 +176,7 @@ impl Ledger {
         }
         self.note_ahead(id, &header, bytes, spot);
         if header.producer_id >= 0 {
-            let epoch = header.producer_epoch;
-            self.change_window(id, header.producer_id, epoch, |window| {
-                window.remember(epoch, header.base_sequence, header.last_sequence(), offset)
-            })?;
+            self.remember(id, &header, offset)?;
         }
         Ok(true)
     }

@@ -1,4 +1,4 @@
-//! The writer's hand on the segments: where the batches of a large commit go.
+//! The writer's hand on the segments: where batches go.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -100,6 +100,11 @@ impl Appender {
     pub(crate) fn is_ready(&self) -> bool {
         let is_open = |active: &Active| active.is_named && active.end < self.spill.segment_bytes;
         !self.in_doubt && self.active.as_ref().is_some_and(is_open)
+    }
+
+    /// Whether this commit waits for its segment alone.
+    pub(crate) fn marks(&self) -> bool {
+        self.marks
     }
 
     /// Begins a commit that waits for its segment alone.

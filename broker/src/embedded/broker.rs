@@ -50,6 +50,7 @@ impl Broker {
     /// that refuses is read as it is.
     pub(crate) fn settle<'a>(&self, partitions: impl IntoIterator<Item = &'a Arc<Partition>>) {
         if partitions.into_iter().any(|partition| partition.is_ahead()) {
+            // The writer has said why.
             let _ = self.queue.settle();
         }
     }

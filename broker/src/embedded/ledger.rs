@@ -105,8 +105,6 @@ pub(crate) struct Ledger {
     pub(crate) growth: LogWatch,
     pub(crate) appender: Appender,
     pub(crate) ahead: Ahead,
-    /// Whether this commit only appends, and waits for its segment alone.
-    is_append: bool,
     /// Whether a segment may have become empty.
     pub(crate) emptied: bool,
 }
@@ -142,7 +140,6 @@ impl Ledger {
             growth,
             appender: Appender::new(segments, Spill::default()),
             ahead: Ahead::default(),
-            is_append: false,
             emptied: true,
         };
         ledger.read()?;
@@ -174,7 +171,6 @@ impl Ledger {
         }
         if self.appender.is_ready() && self.ahead.has_room(bytes) {
             reach(Point::Beginning)?;
-            self.is_append = true;
             self.appender.begin_marked();
             return Ok(());
         }
@@ -184,7 +180,6 @@ impl Ledger {
 
     fn begin_with(&mut self, spills: bool) -> rusqlite::Result<()> {
         reach(Point::Beginning)?;
-        self.is_append = false;
         // The one that is full may be empty already.
         self.emptied |= self.appender.begin(spills);
         self.db.execute_batch("begin immediate")?;
@@ -194,7 +189,7 @@ impl Ledger {
 
     /// Commits, then shows everybody what changed.
     pub(crate) fn commit(&mut self) -> rusqlite::Result<()> {
-        if self.is_append {
+        if self.appender.marks() {
             reach(Point::Committing)?;
             self.appender.settle()?;
         } else {
@@ -220,7 +215,7 @@ impl Ledger {
     }
 
     fn show(&mut self) {
-        let is_indexed = !self.is_append;
+        let is_indexed = !self.appender.marks();
         if self.map_changed {
             self.topics.replace(self.map.clone());
             self.map_changed = false;
@@ -313,6 +308,23 @@ impl Ledger {
         Ok(())
     }
 
+    /// Remembers the batch of an idempotent producer that was appended.
+    pub(crate) fn remember(
+        &mut self,
+        id: PartitionId,
+        header: &BatchHeader,
+        base_offset: i64,
+    ) -> rusqlite::Result<()> {
+        let (epoch, first, last) = (
+            header.producer_epoch,
+            header.base_sequence,
+            header.last_sequence(),
+        );
+        self.change_window(id, header.producer_id, epoch, |window| {
+            window.remember(epoch, first, last, base_offset)
+        })
+    }
+
     /// Forgets a producer that rests, unless this commit hears of it. Returns whether it did.
     pub(crate) fn forget_producer(
         &mut self,
@@ -349,7 +361,7 @@ impl Ledger {
         let row = batch_row(id, base_offset);
         let spot = self.appender.take(&self.db, row, &bytes)?;
         self.changed.insert(id);
-        if let Some(spot) = spot.filter(|_| self.is_append) {
+        if let Some(spot) = spot.filter(|_| self.appender.marks()) {
             reach(Point::Appended)?;
             let placed = self.note_ahead(id, header, bytes, spot);
             self.log(id).fresh.push(placed);

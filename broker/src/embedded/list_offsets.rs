@@ -75,17 +75,20 @@ impl Broker {
         } else {
             bounds.next
         };
+        match asked.timestamp {
+            LATEST => return Ok((end, -1)),
+            EARLIEST => return Ok((bounds.start, -1)),
+            at if at < MAX_TIMESTAMP => return Err(ResponseError::UnsupportedVersion),
+            _ => {}
+        }
         // What the file lacks is looked at in memory; it is taken first, so that nothing is between the two.
         let ahead = partition.ahead();
         let segments = &self.readers.segments;
         let found = match asked.timestamp {
-            LATEST => return Ok((end, -1)),
-            EARLIEST => return Ok((bounds.start, -1)),
             MAX_TIMESTAMP => self
                 .readers
                 .read(|db| newest_timestamp(db, segments, partition.id))
                 .map(|found| newest_of(found, &ahead)),
-            at if at < MAX_TIMESTAMP => return Err(ResponseError::UnsupportedVersion),
             at => self
                 .readers
                 .read(|db| offset_at(db, segments, partition.id, bounds.start, at))

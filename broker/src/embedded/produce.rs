@@ -294,9 +294,7 @@ fn append(
         Verdict::Fenced => return Ok(Err(ResponseError::InvalidProducerEpoch)),
     }
     ledger.append(id, &header, batch(base_offset))?;
-    ledger.change_window(id, header.producer_id, epoch, |window| {
-        window.remember(epoch, first, last, base_offset)
-    })?;
+    ledger.remember(id, &header, base_offset)?;
     if header.is_transactional() {
         ledger.txn_wrote(id, header.producer_id, base_offset)?;
     }

@@ -1,9 +1,8 @@
-//! Files of batches beside the SQLite file: a large commit's records go there, and the SQLite file keeps where they are.
+//! Files of batches beside the SQLite file: records go there, and the SQLite file keeps where they are.
 //!
-//! SQLite writes each byte twice, into its log and then into its file. So batches that come many at a time are appended
-//! to a file of their own, which reaches the disk before the commit that names them; small commits, whose answers wait for
-//! the disk and not for the bytes, stay in SQLite with one wait for the disk instead of two. (WiscKey, FAST '16, keeps
-//! large values out of the sorted file in the same way.)
+//! SQLite writes each byte twice, into its log and then into its file. So batches are appended to a file of their own, which
+//! reaches the disk before the commit that names them. Small commits of anything but appends stay in SQLite, with one wait
+//! for the disk instead of two. (WiscKey, FAST '16, keeps large values out of the sorted file in the same way.)
 //!
 //! A segment is a row of frames: the batch's row id (8 bytes), its length (4 bytes), both big-endian, and the batch. The
 //! frames tell whoever cleans which batches a segment had; readers go by the SQLite file alone. A frame whose commit waited
@@ -163,8 +162,7 @@ impl Segments {
     }
 
     /// The folder, when records are in it that the file names, and it is not there; or a segment that may have records that
-    /// the file does not name, and is not there as far as the file knows it.
-    /// `durable`: the disk had a segment before the file knew it.
+    /// the file does not name, and is not there as far as the file knows it. `durable`: the disk had a segment before the file knew it.
     pub(crate) fn missing(
         &self,
         db: &Connection,
@@ -178,16 +176,11 @@ impl Segments {
         if !durable {
             return Ok(None);
         }
-        let mut find = db.prepare("select id, indexed from segment where indexed < ?1")?;
-        let mut open = find.query([SEALED])?;
-        while let Some(row) = open.next()? {
-            let (id, indexed): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let size = self.state().sizes.get(&id).copied();
-            if size.is_none_or(|size| size < u64::try_from(indexed).unwrap_or(0)) {
-                return Ok(Some(self.path(id)));
-            }
-        }
-        Ok(None)
+        let state = self.state();
+        let is_short =
+            |&(id, indexed): &(i64, u64)| state.sizes.get(&id).is_none_or(|size| *size < indexed);
+        let found = unsealed(db)?.into_iter().find(is_short);
+        Ok(found.map(|(id, _)| self.path(id)))
     }
 
     /// Bytes of all segments together.
@@ -234,8 +227,9 @@ impl Segments {
         read_at(&file, &mut bytes, begins).map_err(failed)?;
         let mut bytes = Bytes::from(bytes);
         let frame = bytes.split_to(FRAME_BYTES);
+        let is = |is_marked| frame[..] == framed(row, length, is_marked);
         // Another batch may be there when the file and its folder are not of the same state.
-        if frame[..] != framed(row, length, false) && frame[..] != framed(row, length, true) {
+        if !is(false) && !is(true) {
             return Err(failed(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "another batch is in its place",
@@ -462,6 +456,17 @@ impl Segments {
         }
         is_left
     }
+}
+
+/// The segments that may have what the file does not name, and up to where it names all that they have.
+pub(super) fn unsealed(db: &Connection) -> rusqlite::Result<Vec<(i64, u64)>> {
+    let mut find =
+        db.prepare_cached("select id, indexed from segment where indexed < ?1 order by id")?;
+    let found = find.query_map([SEALED], |row| {
+        let indexed: i64 = row.get(1)?;
+        Ok((row.get(0)?, u64::try_from(indexed).unwrap_or(0)))
+    })?;
+    found.collect()
 }
 
 /// The highest number that a commit has given out.

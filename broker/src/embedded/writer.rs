@@ -302,7 +302,11 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
                 ledger.growth.after_commit(&ledger.db, &queue.checkpoints);
             }
             Err(error) => {
-                tracing::error!(%error, "embedded broker: the file took no change; the changes are refused");
+                if is_quiet {
+                    tracing::error!(%error, "embedded broker: the file does not take what it lacks; nothing is refused for that, and it is tried again");
+                } else {
+                    tracing::error!(%error, "embedded broker: the file took no change; the changes are refused");
+                }
                 ledger.spare.hear(&error);
                 sound = ledger.reload().is_ok();
                 not_before = Instant::now() + REFUSED_PAUSE;

@@ -273,6 +273,41 @@ fn a_damaged_or_missing_file_of_records_is_told_to_their_readers_and_others_are_
     assert_eq!(put(&mut wire, "orders", "next"), (0, 5));
 }
 
+/// The same behind what is read before an answer is begun: that one is cut off, and whoever asks again is told.
+#[test]
+fn damage_that_is_found_when_the_answer_is_on_its_way_is_told_to_who_asks_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let keep = |config: &mut EmbeddedConfig| {
+        (config.inline_bytes_max, config.tail_bytes_max) = (0, 0);
+    };
+    let broker = start_with(folder.path(), keep);
+    create_topic(&broker.bootstrap_servers(), "orders", 1);
+    let mut wire = Wire::connect(&broker.bootstrap_servers());
+    let long = "x".repeat(9_000);
+    for number in 0..20 {
+        assert_eq!(put(&mut wire, "orders", &format!("{number:04}{long}")).0, 0);
+    }
+    drop(wire);
+    broker.stop();
+    let file = &segments(folder.path())[0];
+    let mut bytes = fs::read(file).unwrap();
+    let found = bytes.windows(5).position(|window| window == b"0015x");
+    bytes[found.unwrap() + 100] ^= 1;
+    fs::write(file, bytes).unwrap();
+    let broker = start_with(folder.path(), keep);
+    let mut wire = Wire::connect(&broker.bootstrap_servers());
+    let ended = wire.fetch("orders", 0, 0, 0).unwrap_err();
+    assert_eq!(ended.kind(), std::io::ErrorKind::UnexpectedEof);
+    let mut wire = Wire::connect(&broker.bootstrap_servers());
+    let mut found = |offset| {
+        let fetched = wire.fetch("orders", 0, offset, 0).unwrap();
+        let length = fetched.records.map_or(0, |records| records.len());
+        (fetched.error_code, length / 9_000)
+    };
+    let expected = [(0, 15), (0, 1), (CORRUPT_MESSAGE, 0), (0, 4), (0, 15)];
+    assert_eq!([0, 14, 15, 16, 0].map(&mut found), expected);
+}
+
 #[test]
 fn a_file_without_the_folder_of_its_records_is_refused_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();

@@ -51,6 +51,8 @@ enum Way {
     Silence,
     /// Something has rested.
     Rest,
+    /// More is read than is looked at before the answer is begun.
+    Answer,
     Stop,
 }
 
@@ -88,6 +90,7 @@ fn way(point: Point) -> Way {
         | Point::BatchRemoved
         | Point::Swapped
         | Point::ColdRead => Way::Round,
+        Point::StoredRead => Way::Answer,
         Point::LogCopiedBeside => Way::Load,
         Point::PagesGivenBack | Point::LogCopied | Point::LogCut => Way::Silence,
         Point::OffsetsForgotten | Point::ProducerForgotten | Point::TxnForgotten => Way::Rest,
@@ -103,6 +106,7 @@ fn keeping(point: Point, number: u64) -> &'static [&'static str] {
         Point::SegmentSynced,
         Point::SegmentFreed,
         Point::BatchMoved,
+        Point::StoredRead,
     ];
     if needs.contains(&point) {
         return &SPILL;
@@ -124,8 +128,8 @@ fn times(point: Point) -> Vec<u64> {
     let all = all.and_then(|all| all.parse().ok());
     match (way(point), all) {
         (Way::Start | Way::Load | Way::Silence | Way::Rest | Way::Stop, _) => vec![1],
-        (Way::Round | Way::Commit, Some(all)) => (1..=all).collect(),
-        (Way::Round, None) => vec![1, 2],
+        (Way::Round | Way::Commit | Way::Answer, Some(all)) => (1..=all).collect(),
+        (Way::Round | Way::Answer, None) => vec![1, 2],
         // A round has about twenty commits, of which each is of another kind.
         (Way::Commit, None) => vec![1, 4, 9, 14],
     }
@@ -135,6 +139,7 @@ fn arguments(way: Way) -> Vec<&'static str> {
     match way {
         Way::Rest => FORGET.to_vec(),
         Way::Load => KEEP.to_vec(),
+        Way::Answer => [&KEEP[..], &["--tail-bytes", "0"]].concat(),
         Way::Start | Way::Commit | Way::Round | Way::Silence | Way::Stop => CLEAN.to_vec(),
     }
 }
@@ -238,11 +243,17 @@ fn drive_for(diary: &mut Diary, wire: &mut Wire, way: Way, rounds: usize) -> io:
         return diary.bulk(wire);
     }
     for _ in 0..rounds {
+        if way == Way::Answer {
+            diary.long(wire)?;
+        }
         if let refused @ Ended::Refused(_) = diary.round(wire)? {
             return Ok(refused);
         }
         // What was read last is in memory, what is older in the file.
         wire.fetch("orders", 0, 0, 0)?;
+        if way == Way::Answer {
+            wire.fetch("bulk", 0, 0, 0)?;
+        }
     }
     Ok(Ended::Done)
 }
@@ -472,6 +483,29 @@ fn a_read_that_the_file_refuses_is_an_error_of_that_partition_and_damage_is_told
         assert_eq!(wire.fetch("orders", 0, 0, 0).unwrap().error_code, 0);
         diary.check(&mut wire);
     }
+}
+
+#[test]
+fn a_read_that_is_refused_when_its_answer_is_on_its_way_ends_the_connection_and_the_next_one_is_served()
+ {
+    each(FAILURES.to_vec(), |failure| {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = [&arguments(Way::Answer)[..], &SPILL].concat();
+        let mut process = Process::start_with(&folder.path().join("broker.db"), 0, &arguments);
+        let mut wire = Wire::connect(&process.bootstrap);
+        let mut diary = Diary::open(&mut wire);
+        process.say(&format!("arm StoredRead 1 {failure}"));
+        let ended = drive(&mut diary, &mut wire, Way::Answer);
+        assert!(ended.is_err(), "{failure}: {ended:?}");
+        let mut wire = Wire::connect(&process.bootstrap);
+        // What could not be read is read before the answer is begun, as it can be; all others refuse still.
+        assert!(wire.fetch("bulk", 0, 0, 0).is_err());
+        process.say("disarm");
+        let mut wire = Wire::connect(&process.bootstrap);
+        assert_eq!(wire.fetch("bulk", 0, 0, 0).unwrap().error_code, 0);
+        diary.check(&mut wire);
+        goes_on(&mut diary, &mut wire, folder.path(), failure);
+    });
 }
 
 #[test]

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use super::failpoint::{Point, reach};
-use super::segments::{FRAME_BYTES, SEALED, Segments, Spot, framed};
+use super::segment_file::{FRAME_BYTES, framed};
+use super::segments::{SEALED, Segments, Spot};
 use super::vectored::write_pieces_to;
 
 /// Bytes gathered for one write.

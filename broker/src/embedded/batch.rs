@@ -185,10 +185,37 @@ pub(crate) fn with_records(
 
 /// Whether a stored batch is as it was written, its place and the leader's epoch apart, which no checksum covers.
 pub(crate) fn is_sound(batch: &[u8]) -> bool {
-    batch.len() >= HEADER_LEN
-        && usize::try_from(be_i32(batch, 8))
-            .is_ok_and(|length| length + LENGTH_OVERHEAD == batch.len())
-        && checksum_holds(batch)
+    Sounding::begin(batch, batch.len()).is_some_and(|sounding| sounding.is_sound())
+}
+
+/// Finds out whether a stored batch that comes bit by bit is as it was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sounding {
+    written: [u8; 4],
+    found: u32,
+}
+
+impl Sounding {
+    /// `first`: its first bytes, of `whole` that it has. `None` when it is no batch of that length, or when these do not hold
+    /// its header.
+    pub(crate) fn begin(first: &[u8], whole: usize) -> Option<Sounding> {
+        let is_header = first.len() >= HEADER_LEN
+            && usize::try_from(be_i32(first, 8))
+                .is_ok_and(|length| length + LENGTH_OVERHEAD == whole);
+        is_header.then(|| Sounding {
+            written: [first[17], first[18], first[19], first[20]],
+            found: crc32c::crc32c(&first[CRC_START..]),
+        })
+    }
+
+    pub(crate) fn go_on(&mut self, more: &[u8]) {
+        self.found = crc32c::crc32c_append(self.found, more);
+    }
+
+    /// Once all of it has come.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.found.to_be_bytes() == self.written
+    }
 }
 
 /// Whether what no checksum covers of a sound batch is as [`placed`] writes it for this place.

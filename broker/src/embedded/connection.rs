@@ -3,21 +3,22 @@
 //! One thread reads and answers. With the first produce request a second one starts that waits for commits and
 //! writes the answers, so that requests which follow on the same connection share the next commit.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::broker::Broker;
 use super::error::{Foreign, RequestError};
-use super::frame::{Frames, is_timeout};
+use super::frame::Frames;
 use super::memory::{Held, Memory};
+use super::outlet::Outlet;
 use super::protocol::{Reply, answer, refusal};
-use super::vectored::write_pieces_to;
+use super::stored::bytes_held;
 use super::waker::Waker;
 
 /// Requests of one connection that may wait for their commit; librdkafka sends up to a million, Java five.
@@ -45,7 +46,6 @@ pub(crate) fn serve(
     stream: &Arc<TcpStream>,
     waker: &Arc<Waker>,
 ) -> Result<(), RequestError> {
-    stream.set_nodelay(true)?;
     // Each is for one read or one write: a client that does either now and then is not idle.
     let idle_max = broker.config.idle_max;
     stream.set_read_timeout(Some(idle_max))?;
@@ -53,8 +53,7 @@ pub(crate) fn serve(
     let host = stream.peer_addr()?.ip().to_string();
     let mut frames = Frames::new(broker, stream, READ_BUFFER);
     let mut output = Output {
-        stream: Arc::clone(stream),
-        idle_max,
+        outlet: Outlet::new(stream, idle_max, &broker.readers.segments)?,
         answers: None,
     };
     let result = loop {
@@ -95,8 +94,7 @@ pub(crate) fn refuse(mut stream: &TcpStream) -> Result<(), RequestError> {
 
 /// Where answers go.
 struct Output {
-    stream: Arc<TcpStream>,
-    idle_max: Duration,
+    outlet: Outlet,
     /// The second thread, once there is one.
     answers: Option<Answers>,
 }
@@ -117,15 +115,13 @@ struct Waiting {
 impl Output {
     fn send(&mut self, reply: Reply) -> Result<(), RequestError> {
         if self.answers.is_none() && matches!(reply, Reply::Later(_)) {
-            self.answers = Some(Answers::start(&self.stream, self.idle_max)?);
+            self.answers = Some(Answers::start(&self.outlet)?);
         }
         match (&self.answers, reply) {
             (_, Reply::None) => Ok(()),
             (Some(answers), reply) => answers.send(reply),
-            (None, Reply::Now(bytes)) => write(&self.stream, &bytes, self.idle_max),
-            (None, Reply::Pieces(pieces, _held)) => {
-                write_pieces(&self.stream, &pieces, self.idle_max)
-            }
+            (None, Reply::Now(bytes)) => self.outlet.write(&bytes),
+            (None, Reply::Pieces(pieces, _held)) => self.outlet.write_pieces(&pieces),
             (None, Reply::Later(_)) => unreachable!("a thread was started above"),
         }
     }
@@ -141,19 +137,20 @@ impl Output {
 }
 
 impl Answers {
-    fn start(stream: &Arc<TcpStream>, idle_max: Duration) -> Result<Answers, RequestError> {
+    fn start(outlet: &Outlet) -> Result<Answers, RequestError> {
         let (queue, waiting) = sync_channel(ANSWERS_WAITING_MAX);
         let memory = Arc::new(Memory::new(ANSWERS_WAITING_BYTES_MAX));
+        let outlet = outlet.clone();
         let end = End {
-            stream: Arc::clone(stream),
+            stream: Arc::clone(outlet.stream()),
             memory: Arc::clone(&memory),
         };
         let writer = thread::Builder::new()
             .name("kafka-answers".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                let end = end;
-                write_answers(&end.stream, &waiting, idle_max);
+                let _end = end;
+                write_answers(&outlet, &waiting);
             })
             .map_err(|source| RequestError::Thread { source })?;
         Ok(Answers {
@@ -167,7 +164,7 @@ impl Answers {
         let ended = || RequestError::Closed(io::ErrorKind::BrokenPipe.into());
         let bytes = match &reply {
             Reply::Now(bytes) => Some(bytes.len()),
-            Reply::Pieces(pieces, _) => Some(pieces.iter().map(Bytes::len).sum()),
+            Reply::Pieces(pieces, _) => Some(bytes_held(pieces.iter())),
             Reply::Later(_) | Reply::None => None,
         };
         let _held = match bytes {
@@ -194,14 +191,14 @@ impl Drop for End {
     }
 }
 
-fn write_answers(stream: &TcpStream, waiting: &Receiver<Waiting>, idle_max: Duration) {
+fn write_answers(outlet: &Outlet, waiting: &Receiver<Waiting>) {
     let mut next = None;
     while let Some(first) = next.take().or_else(|| waiting.recv().ok()) {
-        match write_answer(stream, first, waiting, idle_max) {
+        match write_answer(outlet, first, waiting) {
             Ok(behind) => next = behind,
             Err(error) => {
                 if !matches!(error, RequestError::Closed(_)) {
-                    tracing::error!(%error, peer = ?stream.peer_addr().ok(), "embedded broker: an answer cannot be given");
+                    tracing::error!(%error, peer = ?outlet.stream().peer_addr().ok(), "embedded broker: an answer cannot be given");
                 }
                 return;
             }
@@ -212,16 +209,15 @@ fn write_answers(stream: &TcpStream, waiting: &Receiver<Waiting>, idle_max: Dura
 /// Waits for an answer and writes it. Those that came with the same commit leave with it: one write here, one waking up
 /// there. Returns the one that comes next, if it was looked at.
 fn write_answer(
-    stream: &TcpStream,
+    outlet: &Outlet,
     first: Waiting,
     waiting: &Receiver<Waiting>,
-    idle_max: Duration,
 ) -> Result<Option<Waiting>, RequestError> {
     let Waiting { reply, _held } = first;
     let mut bytes = match reply {
-        Reply::Now(bytes) => return write(stream, &bytes, idle_max).map(|()| None),
+        Reply::Now(bytes) => return outlet.write(&bytes).map(|()| None),
         Reply::Pieces(pieces, _held) => {
-            return write_pieces(stream, &pieces, idle_max).map(|()| None);
+            return outlet.write_pieces(&pieces).map(|()| None);
         }
         Reply::Later(later) => later.wait()?,
         Reply::None => return Ok(None),
@@ -246,33 +242,10 @@ fn write_answer(
         match more {
             Ok(more) => bytes.extend_from_slice(&more),
             Err(error) => {
-                write(stream, &bytes, idle_max)?;
+                outlet.write(&bytes)?;
                 return Err(error);
             }
         }
     }
-    write(stream, &bytes, idle_max).map(|()| behind)
-}
-
-fn write(mut stream: &TcpStream, bytes: &[u8], idle_max: Duration) -> Result<(), RequestError> {
-    stream
-        .write_all(bytes)
-        .map_err(|error| unwritten(error, idle_max))
-}
-
-fn write_pieces(
-    stream: &TcpStream,
-    pieces: &[Bytes],
-    idle_max: Duration,
-) -> Result<(), RequestError> {
-    let mut pieces: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-    write_pieces_to(stream, &mut pieces).map_err(|error| unwritten(error, idle_max))
-}
-
-fn unwritten(error: io::Error, idle_max: Duration) -> RequestError {
-    if is_timeout(&error) {
-        RequestError::Unread { after: idle_max }
-    } else {
-        error.into()
-    }
+    outlet.write(&bytes).map(|()| behind)
 }

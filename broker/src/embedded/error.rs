@@ -182,6 +182,13 @@ pub(crate) enum RequestError {
     /// An answer was not taken.
     #[error("nothing of an answer was read for {after:?}: its client is stuck")]
     Unread { after: Duration },
+    /// Records could not be read when their answer was on its way already. Whoever asks again is told in the answer.
+    #[error("an answer is cut off: the batch at byte {position} of {} cannot be given out: {reason}", file.display())]
+    Unreadable {
+        file: PathBuf,
+        position: i64,
+        reason: String,
+    },
     /// There is no thread for the answers of a connection.
     #[error("cannot start a thread for answers: raise the limit of threads")]
     Thread { source: io::Error },

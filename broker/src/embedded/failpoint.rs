@@ -105,6 +105,8 @@ points! {
     LogCut,
     /// Something is read that is not in memory.
     ColdRead,
+    /// Records are read of which the answer is on its way.
+    StoredRead,
     /// The broker stops; what was taken is not committed.
     Stopping,
     /// All is committed, the file is not closed.

@@ -16,13 +16,17 @@ use super::broker::{Broker, read_error};
 use super::fetched::{Fetched, FetchedPartition, FetchedTopic};
 use super::memory::Held;
 use super::partition::{Bounds, Partition, TailRead};
-use super::storage::{read_aborted, read_batches};
+use super::storage::{Taken, read_aborted, read_batches};
+use super::stored::{Piece, bytes_held};
 use super::waker::Waker;
 
 /// Record bytes in one answer, whatever the reader would take.
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Record bytes that an answer may have though all memory of answers is held.
 const ANSWER_BYTES_LEAST: usize = 64 << 10;
+/// Record bytes of an answer that are known to be as they were written before it is begun. What is wrong with them is told in the
+/// answer; what is wrong with those behind them ends the connection, and is told to whoever asks again.
+const CHECKED_BYTES: usize = 64 << 10;
 /// Longest wait for records, whatever the reader would wait: it is answered with none, and asks again.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Readers of committed records ask with this level.
@@ -54,12 +58,26 @@ impl Room {
         }
         fits_answer && fits_partition
     }
+
+    /// The same for a batch that is not in memory.
+    fn take_cold(&mut self, size: usize) -> Option<Taken> {
+        let is_enough = self.taken > 0 && self.taken + size > CHECKED_BYTES;
+        let taken = if is_enough {
+            Taken::Lent
+        } else {
+            Taken::Checked
+        };
+        self.take(size).then_some(taken)
+    }
 }
 
 /// One look at all partitions that were asked for.
 struct Look {
     topics: Vec<FetchedTopic>,
+    /// Of records.
     bytes: usize,
+    /// Held while it is sent.
+    in_memory: usize,
     /// An error is told at once, not after the wait.
     failed: bool,
     seen: Vec<(Arc<Partition>, Bounds)>,
@@ -88,7 +106,7 @@ impl Broker {
             waker.arm();
             let answer_max = answer_max.min(self.answers.free().max(ANSWER_BYTES_LEAST));
             let look = self.look(request, answer_max);
-            let held = self.answers.take(look.bytes);
+            let held = self.answers.take(look.in_memory);
             if look.failed
                 || look.bytes >= wanted.min(answer_max)
                 || Instant::now() >= deadline
@@ -123,6 +141,7 @@ impl Broker {
         let mut look = Look {
             topics: Vec::new(),
             bytes: 0,
+            in_memory: 0,
             failed: false,
             seen: Vec::new(),
         };
@@ -166,6 +185,8 @@ impl Broker {
             });
         }
         look.bytes = room.taken;
+        let partitions = look.topics.iter().flat_map(|topic| &topic.partitions);
+        look.in_memory = bytes_held(partitions.flat_map(|partition| &partition.batches));
         look
     }
 
@@ -195,11 +216,13 @@ impl Broker {
             (Vec::new(), Vec::new())
         } else {
             match partition.read_tail(from, upper, |size| room.take(size)) {
-                TailRead::Hot(batches, aborted) => (batches, aborted),
+                TailRead::Hot(batches, aborted) => {
+                    (batches.into_iter().map(Piece::Memory).collect(), aborted)
+                }
                 TailRead::Cold => {
                     let read = |db: &rusqlite::Connection| {
                         let moment = db.unchecked_transaction()?;
-                        let take = |size| room.take(size);
+                        let take = |size| room.take_cold(size);
                         let segments = &self.readers.segments;
                         let batches =
                             read_batches(&moment, segments, partition.id, from, upper, take)?;
@@ -211,7 +234,10 @@ impl Broker {
             }
         };
         // Of these, the reader needs to know what it meets in the batches that it gets.
-        let end = batches.last().map_or(from, |batch| end_offset(batch));
+        let end = batches.last().map_or(from, |batch| match batch {
+            Piece::Memory(bytes) => end_offset(bytes),
+            Piece::Stored(stored) => stored.end_offset,
+        });
         aborted.retain(|aborted| aborted.first_offset < end);
         let head = data
             .with_high_watermark(bounds.next)

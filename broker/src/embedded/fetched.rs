@@ -1,12 +1,13 @@
 //! An answer with records, in pieces: batches are written from where they lie, and not copied into the answer first.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use kafka_protocol::messages::FetchResponse;
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::protocol::Encodable;
 
 use super::error::RequestError;
 use super::protocol::Asked;
+use super::stored::Piece;
 
 /// The first version whose lengths are variable and whose structures end with tagged fields.
 const FLEXIBLE: i16 = 12;
@@ -32,7 +33,7 @@ pub(crate) struct FetchedTopic {
 pub(crate) struct FetchedPartition {
     /// With records of no bytes.
     pub(crate) head: PartitionData,
-    pub(crate) batches: Vec<Bytes>,
+    pub(crate) batches: Vec<Piece>,
 }
 
 impl Fetched {
@@ -40,7 +41,7 @@ impl Fetched {
     ///
     /// Each structure is encoded with nothing in its last field, whose length is then written anew. So what the fields are
     /// in each version is left to the library.
-    pub(crate) fn encode(&self, asked: Asked) -> Result<Vec<Bytes>, RequestError> {
+    pub(crate) fn encode(&self, asked: Asked) -> Result<Vec<Piece>, RequestError> {
         let mut out = Pieces {
             is_flexible: asked.version >= FLEXIBLE,
             ..Pieces::default()
@@ -52,7 +53,7 @@ impl Fetched {
             out.reopen(topic.partitions.len());
             for partition in &topic.partitions {
                 out.put(asked, &partition.head)?;
-                out.reopen(partition.batches.iter().map(Bytes::len).sum());
+                out.reopen(partition.batches.iter().map(Piece::len).sum());
                 partition.batches.iter().for_each(|batch| out.push(batch));
                 out.close();
             }
@@ -66,7 +67,7 @@ impl Fetched {
 #[derive(Default)]
 struct Pieces {
     is_flexible: bool,
-    whole: Vec<Bytes>,
+    whole: Vec<Piece>,
     /// The piece that is written to.
     text: BytesMut,
 }
@@ -105,32 +106,41 @@ impl Pieces {
         self.text.put_u8(low(number));
     }
 
-    fn push(&mut self, batch: &Bytes) {
-        if batch.len() < PIECE_BYTES {
-            self.text.extend_from_slice(batch);
-        } else {
-            self.whole.push(self.text.split().freeze());
-            self.whole.push(Bytes::clone(batch));
+    fn push(&mut self, batch: &Piece) {
+        match batch {
+            Piece::Memory(bytes) if bytes.len() < PIECE_BYTES => self.text.extend_from_slice(bytes),
+            Piece::Memory(_) | Piece::Stored(_) => {
+                self.end_text();
+                self.whole.push(batch.clone());
+            }
         }
     }
 
-    fn finish(mut self, asked: Asked) -> Result<Vec<Bytes>, RequestError> {
-        self.whole.push(self.text.freeze());
-        let bytes: usize = self.whole.iter().map(Bytes::len).sum();
-        // The length that the head was given, which had nothing behind it.
-        let first = self.whole.remove(0).slice(4..);
+    fn end_text(&mut self) {
+        let is_first = self.whole.is_empty();
+        if is_first || !self.text.is_empty() {
+            self.whole.push(Piece::Memory(self.text.split().freeze()));
+        }
+    }
+
+    fn finish(mut self, asked: Asked) -> Result<Vec<Piece>, RequestError> {
+        self.end_text();
+        let bytes: usize = self.whole.iter().map(Piece::len).sum();
         let length =
             u32::try_from(bytes - 4).map_err(|_| asked.unencodable("over 4 GiB".to_owned()))?;
-        let mut head = BytesMut::with_capacity(4 + first.len());
-        head.put_u32(length);
-        head.extend_from_slice(&first);
-        self.whole.insert(0, head.freeze());
+        if let Some(Piece::Memory(first)) = self.whole.first_mut() {
+            // In place of the length that the head was given, which had nothing behind it.
+            let mut head = BytesMut::from(std::mem::take(first));
+            head[..4].copy_from_slice(&length.to_be_bytes());
+            *first = head.freeze();
+        }
         Ok(self.whole)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use kafka_protocol::messages::fetch_response::AbortedTransaction;
     use kafka_protocol::messages::{ApiKey, ProducerId, TopicName};
     use kafka_protocol::protocol::StrBytes;
@@ -149,7 +159,7 @@ mod tests {
             }))
             .with_records(Some(Bytes::new()));
         let batch = |(number, size): (usize, &usize)| {
-            Bytes::from(vec![u8::try_from(number).unwrap(); *size])
+            Piece::Memory(Bytes::from(vec![u8::try_from(number).unwrap(); *size]))
         };
         FetchedPartition {
             head,
@@ -165,12 +175,23 @@ mod tests {
         }
     }
 
+    fn whole(pieces: &[Piece]) -> Bytes {
+        let mut whole = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Memory(bytes) => whole.extend_from_slice(bytes),
+                Piece::Stored(stored) => panic!("{stored:?} was never stored"),
+            }
+        }
+        whole.into()
+    }
+
     /// As the library writes it, in one piece.
     fn joined(fetched: &Fetched, asked: Asked) -> BytesMut {
         let topics = fetched.topics.iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|partition| {
                 let head = partition.head.clone();
-                head.with_records(Some(Bytes::from(partition.batches.concat())))
+                head.with_records(Some(whole(&partition.batches)))
             });
             let head = topic.head.clone();
             head.with_partitions(partitions.collect())
@@ -208,7 +229,7 @@ mod tests {
                 let asked = Asked::for_test(ApiKey::Fetch, version);
                 let pieces = fetched.encode(asked).unwrap();
                 assert!(
-                    pieces.concat() == joined(fetched, asked),
+                    whole(&pieces) == joined(fetched, asked),
                     "version {version}"
                 );
             }
@@ -219,7 +240,7 @@ mod tests {
         };
         let asked = Asked::for_test(ApiKey::Fetch, last);
         assert_eq!(
-            failed.encode(asked).unwrap().concat(),
+            whole(&failed.encode(asked).unwrap()),
             joined(&failed, asked)
         );
     }

@@ -25,6 +25,7 @@ use super::fuzz_draw::{Chance, framed, mutate, request, request_of};
 use super::memory::Memory;
 use super::protocol::{Reply, SERVED, answer};
 use super::protocol_tests::{Talk, topic};
+use super::stored_tests::joined;
 use super::waker::Waker;
 
 const SEED: u64 = 0x5eed;
@@ -264,7 +265,7 @@ impl<'a> Drawer<'a> {
         );
         let mut bytes = match reply {
             Ok(Reply::Now(bytes)) => bytes.freeze(),
-            Ok(Reply::Pieces(pieces, _)) => Bytes::from(pieces.concat()),
+            Ok(Reply::Pieces(pieces, _)) => joined(&pieces, &broker.readers.segments).unwrap(),
             Ok(Reply::Later(later)) => later.wait().unwrap().freeze(),
             Ok(Reply::None) | Err(RequestError::Stopping) => return Some(Bytes::new()),
             Err(error @ RequestError::Unencodable { .. }) => panic!("{error}"),

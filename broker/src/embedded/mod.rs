@@ -3,11 +3,11 @@
 //! | layer | files |
 //! | --- | --- |
 //! | door | `config`, `error`, `server` (start, stop, accept), `listen` |
-//! | wire | `connection` (order of answers), `frame` (requests off the wire), `vectored` (pieces onto it), `memory` (what they may hold), `protocol` (versions, dispatch), `shape` (requests that claim too much) |
+//! | wire | `connection` (order of answers), `frame` (requests off the wire), `outlet` (answers onto it), `stored` (records onto it from their files), `vectored` (pieces), `memory` (what they may hold), `protocol` (versions, dispatch), `shape` (requests that claim too much) |
 //! | requests | `produce`, `fetch` with `fetched`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs` with `broker_settings`, `log_dirs`, `txn_api`, `txn_admin` |
-//! | rules | `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `setting_docs`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
+//! | rules | `ranges`, `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `setting_docs`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
-//! | file | `writer` (group commit), `checkpoint` (its log), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads), `segments` with `appender` (records beside it), `ahead` (what they have before it) |
+//! | file | `writer` (group commit), `checkpoint` (its log), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads), `segments` with `segment_file`, `appender` (records beside it), `ahead` (what they have before it) |
 //! | cleaning | `cleaner` (rounds, retention) woken by `news`, `sweeper` (compaction), `expiry` (offsets, producers), `mover` (segments), `space` (pages, log), `spare` (a full disk) |
 //! | tests | `failpoint` (where a test lets the broker die or its file refuse; in no release) |
 //!
@@ -62,6 +62,7 @@ mod metadata;
 mod mover;
 mod news;
 mod offsets;
+mod outlet;
 mod partition;
 mod policy;
 mod produce;
@@ -72,9 +73,11 @@ mod protocol;
 mod protocol_tests;
 #[cfg(test)]
 mod quota_tests;
+mod ranges;
 mod record_rules;
 mod records;
 mod retention;
+mod segment_file;
 #[cfg(test)]
 mod segment_tests;
 mod segments;
@@ -86,6 +89,9 @@ mod shape;
 mod space;
 mod spare;
 mod storage;
+mod stored;
+#[cfg(test)]
+mod stored_tests;
 mod swap;
 mod sweeper;
 mod topic_change;

@@ -26,6 +26,7 @@ use super::frame::Frame;
 use super::membership::consumer_group_heartbeat;
 use super::memory::Held;
 use super::shape;
+use super::stored::Piece;
 use super::waker::Waker;
 
 /// Every API that is served, with its first and last version.
@@ -92,7 +93,7 @@ pub(crate) enum Reply {
     /// Ready to be sent.
     Now(BytesMut),
     /// Ready to be sent, one piece after the other; the memory of its records is held until it is.
-    Pieces(Vec<Bytes>, Held),
+    Pieces(Vec<Piece>, Held),
     /// Comes with a commit. The connection may read on meanwhile; answers leave in the order of the requests.
     Later(Box<dyn Later>),
     /// The client wants none (`acks=0`).

@@ -11,19 +11,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, ffi};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::batch::is_sound;
 use super::failpoint::{Point, pass};
+use super::ranges::Ranges;
+use super::segment_file::{FRAME_BYTES, framed, read_at, refusal, sync_folder, unframed};
+use super::stored::Stored;
 
-/// Bytes before each batch.
-pub(crate) const FRAME_BYTES: usize = 12;
-/// The mark of a frame whose commit waited for the segment alone: a bit that no row id has.
-const MARK: i64 = i64::MIN;
 /// What a segment's row has as `indexed` when the segment gets no more.
 pub(crate) const SEALED: i64 = i64::MAX;
 /// Segments kept open for readers.
@@ -36,6 +36,15 @@ pub(crate) struct Spot {
     /// Of the batch's first byte, behind its frame.
     pub(crate) position: i64,
     pub(crate) length: i64,
+}
+
+impl Spot {
+    /// Where it is in its file, with its frame.
+    pub(crate) fn frame(&self) -> Option<Range<u64>> {
+        let position = u64::try_from(self.position).ok()?;
+        let length = u64::try_from(self.length).ok()?;
+        Some(position.checked_sub(FRAME_BYTES as u64)?..position.checked_add(length)?)
+    }
 }
 
 /// The segments of one broker, as everybody shares them.
@@ -56,6 +65,10 @@ struct State {
     /// Bytes of every segment there is.
     sizes: BTreeMap<i64, u64>,
     open: HashMap<i64, Arc<File>>,
+    /// What is known to be as it was written: this process wrote it, or has checked it.
+    checked: HashMap<i64, Ranges>,
+    /// Batches that could not be read when their answer was on its way already.
+    doubted: BTreeSet<(i64, i64)>,
     /// The one that is appended to.
     active: Option<i64>,
     /// Those that are not any more, and of which the file does not know all yet.
@@ -210,21 +223,17 @@ impl Segments {
 
     /// Reads the batch of a row.
     pub(crate) fn read(&self, row: i64, spot: Spot) -> rusqlite::Result<Bytes> {
-        let (file, size) = self.file(spot.segment)?;
+        let (file, size, _) = self.file(spot.segment)?;
         let failed = |error: io::Error| refusal(&error, &self.path(spot.segment));
         let cut_off = || failed(io::ErrorKind::UnexpectedEof.into());
-        let begins = u64::try_from(spot.position).ok();
-        let begins = begins.and_then(|at| at.checked_sub(FRAME_BYTES as u64));
+        let frame = spot.frame().filter(|frame| frame.end <= size);
         let length = u32::try_from(spot.length).ok();
-        let (Some(begins), Some(length)) = (begins, length) else {
+        let (Some(frame), Some(length)) = (frame, length) else {
             return Err(cut_off());
         };
-        let whole = FRAME_BYTES as u64 + u64::from(length);
-        if begins.saturating_add(whole) > size {
-            return Err(cut_off());
-        }
-        let mut bytes = vec![0; usize::try_from(whole).map_err(|_| cut_off())?];
-        read_at(&file, &mut bytes, begins).map_err(failed)?;
+        let whole = usize::try_from(frame.end - frame.start).map_err(|_| cut_off())?;
+        let mut bytes = vec![0; whole];
+        read_at(&file, &mut bytes, frame.start).map_err(failed)?;
         let mut bytes = Bytes::from(bytes);
         let frame = bytes.split_to(FRAME_BYTES);
         let is = |is_marked| frame[..] == framed(row, length, is_marked);
@@ -240,7 +249,7 @@ impl Segments {
 
     /// The batches that a segment was given, with their row ids.
     pub(crate) fn frames(&self, id: i64) -> rusqlite::Result<Vec<(i64, Spot)>> {
-        let (file, _) = self.file(id)?;
+        let (file, ..) = self.file(id)?;
         let failed = |error: io::Error| refusal(&error, &self.path(id));
         let ends = file.metadata().map_err(failed)?.len();
         let (mut frames, mut at) = (Vec::new(), 0);
@@ -281,7 +290,7 @@ impl Segments {
         if at.saturating_add(FRAME_BYTES as u64) > size {
             return Ok(false);
         }
-        let (file, _) = self.file(id)?;
+        let (file, ..) = self.file(id)?;
         let mut frame = [0; FRAME_BYTES];
         read_at(&file, &mut frame, at).map_err(|error| refusal(&error, &self.path(id)))?;
         Ok(unframed(frame).2)
@@ -299,7 +308,7 @@ impl Segments {
             // It is missing, as was said at the start.
             return Ok(None);
         }
-        let (file, size) = self.file(id)?;
+        let (file, size, _) = self.file(id)?;
         let failed = |error: io::Error| refusal(&error, &self.path(id));
         let ends = size.min(limit.unwrap_or(u64::MAX));
         let position = at.saturating_add(FRAME_BYTES as u64);
@@ -322,26 +331,67 @@ impl Segments {
         Ok(is_sound(&bytes).then(|| (row, spot, Bytes::from(bytes))))
     }
 
-    /// A segment, and how long it is.
-    fn file(&self, id: i64) -> rusqlite::Result<(Arc<File>, u64)> {
-        let path = self.path(id);
+    /// Where the batch of a row can be read later, if nothing is known against it and there is room for its file among those
+    /// that are open. Whoever has it may read on when the segment is deleted.
+    pub(crate) fn lend(&self, row: i64, spot: Spot, end_offset: i64) -> Option<Stored> {
+        let (file, size, is_kept) = self.file(spot.segment).ok()?;
+        let frame = spot.frame()?;
+        let state = self.state();
+        let is_doubted = state.doubted.contains(&(spot.segment, spot.position));
+        if !is_kept || frame.end > size || is_doubted {
+            return None;
+        }
+        let checked = state.checked.get(&spot.segment);
+        Some(Stored {
+            file,
+            row,
+            spot,
+            end_offset,
+            is_checked: checked.is_some_and(|checked| checked.holds(&frame)),
+        })
+    }
+
+    /// Notes that the batches there are as they were written. They are not checked again as long as this process runs.
+    pub(crate) fn trust(&self, spots: impl Iterator<Item = Spot>) {
+        let mut state = self.state();
+        for spot in spots {
+            if let Some(frame) = spot.frame() {
+                let checked = state.checked.entry(spot.segment).or_default();
+                checked.insert(frame);
+            }
+        }
+    }
+
+    /// Notes that a batch could not be given out. From now on it is read before an answer with it is begun, so that its readers
+    /// are told what is wrong.
+    pub(crate) fn doubt(&self, spot: Spot) {
+        self.state().doubted.insert((spot.segment, spot.position));
+    }
+
+    /// A segment, how long it is, and whether its file stays open for the next reader.
+    fn file(&self, id: i64) -> rusqlite::Result<(Arc<File>, u64, bool)> {
+        let failed = |error: io::Error| refusal(&error, &self.path(id));
         let size = {
             let state = self.state();
             let Some(&size) = state.sizes.get(&id) else {
-                return Err(refusal(&io::ErrorKind::NotFound.into(), &path));
+                return Err(failed(io::ErrorKind::NotFound.into()));
             };
             if let Some(file) = state.open.get(&id) {
-                return Ok((Arc::clone(file), size));
+                return Ok((Arc::clone(file), size, true));
             }
             size
         };
-        let file = Arc::new(File::open(&path).map_err(|error| refusal(&error, &path))?);
+        let file = Arc::new(File::open(self.path(id)).map_err(failed)?);
         let mut state = self.state();
         if state.open.len() >= OPEN_MAX {
-            state.open.clear();
+            // Those that are lent stay: there is one handle of each.
+            state.open.retain(|_, file| Arc::strong_count(file) > 1);
         }
-        state.open.insert(id, Arc::clone(&file));
-        Ok((file, size))
+        let is_kept = state.open.len() < OPEN_MAX;
+        if is_kept {
+            state.open.insert(id, Arc::clone(&file));
+        }
+        Ok((file, size, is_kept))
     }
 
     /// Makes the next segment, with a number that was never given out.
@@ -388,7 +438,10 @@ impl Segments {
 
     /// Notes how long the active segment has become.
     pub(super) fn note(&self, id: i64, bytes: u64) {
-        self.state().sizes.insert(id, bytes);
+        let mut state = self.state();
+        state.sizes.insert(id, bytes);
+        // Nobody else writes to it.
+        state.checked.entry(id).or_default().insert(0..bytes);
     }
 
     /// Notes that no segment is appended to.
@@ -439,6 +492,8 @@ impl Segments {
         for (_, id) in &free {
             state.open.remove(id);
             state.sizes.remove(id);
+            state.checked.remove(id);
+            state.doubted.retain(|(segment, _)| segment != id);
         }
         let is_left = !left.is_empty();
         state.condemned = left;
@@ -474,79 +529,4 @@ fn given_out(db: &Connection) -> rusqlite::Result<i64> {
     let find = "select seq from sqlite_sequence where name = 'segment'";
     let found = db.query_row(find, [], |row| row.get(0)).optional()?;
     Ok(found.unwrap_or(0))
-}
-
-/// What comes before a batch.
-pub(super) fn framed(row: i64, length: u32, is_marked: bool) -> [u8; FRAME_BYTES] {
-    let row = if is_marked { row | MARK } else { row };
-    let mut frame = [0; FRAME_BYTES];
-    frame[..8].copy_from_slice(&row.to_be_bytes());
-    frame[8..].copy_from_slice(&length.to_be_bytes());
-    frame
-}
-
-/// The row id, the length, and whether the frame is marked.
-fn unframed(frame: [u8; FRAME_BYTES]) -> (i64, u32, bool) {
-    let [r0, r1, r2, r3, r4, r5, r6, r7, l0, l1, l2, l3] = frame;
-    let row = i64::from_be_bytes([r0, r1, r2, r3, r4, r5, r6, r7]);
-    let length = u32::from_be_bytes([l0, l1, l2, l3]);
-    (row & !MARK, length, row & MARK != 0)
-}
-
-/// What the operating system refused, as SQLite would have said it: whoever handles the one handles the other.
-fn refusal(error: &io::Error, path: &Path) -> rusqlite::Error {
-    use io::ErrorKind::{
-        NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, UnexpectedEof,
-    };
-    let is = |kinds: [io::ErrorKind; 2]| kinds.contains(&error.kind());
-    let code = if is([StorageFull, QuotaExceeded]) {
-        ffi::SQLITE_FULL
-    } else if is([ReadOnlyFilesystem, PermissionDenied]) {
-        ffi::SQLITE_READONLY
-    } else if is([NotFound, UnexpectedEof]) {
-        // It was there with all its bytes when the commit was made.
-        ffi::SQLITE_CORRUPT
-    } else {
-        ffi::SQLITE_IOERR
-    };
-    let message = format!("{}: {error}", path.display());
-    rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message))
-}
-
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let path = if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
-    };
-    match File::open(path)?.sync_all() {
-        // Some file systems have it in no other way than this one.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        synced => synced,
-    }
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, bytes: &mut [u8], position: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, bytes, position)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, mut bytes: &mut [u8], mut position: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, bytes, position)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
-                bytes = &mut bytes[count..];
-                position += count as u64;
-            }
-        }
-    }
-    Ok(())
 }

@@ -18,6 +18,7 @@ use super::partition::{Aborted, PartitionId};
 use super::records::first_at_or_after;
 use super::retention::Stored;
 use super::segments::{Segments, Spot};
+use super::stored::Piece;
 
 /// Bits of a batch's row id that hold its base offset; the partition's id lies above them.
 const OFFSET_BITS: u32 = 40;
@@ -191,15 +192,24 @@ impl Readers {
     }
 }
 
-/// Reads batches from the one that holds `from` up to `upper`, as long as `take` says yes to a size.
+/// How a batch is to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Its bytes, read and checked, or its place in its file, if it is known to be as it was written.
+    Checked,
+    /// Its place, if it is in a segment and nothing is known against it.
+    Lent,
+}
+
+/// Finds batches from the one that holds `from` up to `upper`, as long as `take` takes a size.
 pub(crate) fn read_batches(
     db: &Connection,
     segments: &Segments,
     partition: PartitionId,
     from: i64,
     upper: i64,
-    mut take: impl FnMut(usize) -> bool,
-) -> rusqlite::Result<Vec<Bytes>> {
+    mut take: impl FnMut(usize) -> Option<Taken>,
+) -> rusqlite::Result<Vec<Piece>> {
     let mut find = db.prepare_cached(
         "select id, last_offset from batch where id between ?1 and ?2 order by id desc limit 1",
     )?;
@@ -214,20 +224,29 @@ pub(crate) fn read_batches(
         Some(_) | None => batch_row(partition, from),
     };
     let mut scan = db.prepare_cached(
-        "select bytes, segment, position, length, id from batch where id >= ?1 and id < ?2 order by id",
+        "select bytes, segment, position, length, id, last_offset from batch where id >= ?1 and id < ?2 order by id",
     )?;
     let mut rows = scan.query(params![first, batch_row(partition, upper)])?;
     let mut batches = Vec::new();
     while let Some(row) = rows.next()? {
-        let size = match spot_of(row)? {
+        let spot = spot_of(row)?;
+        let size = match spot {
             Some(spot) => usize::try_from(spot.length).unwrap_or(0),
             None => row.get_ref(0)?.as_blob()?.len(),
         };
-        if !take(size) {
+        let Some(taken) = take(size) else {
             break;
+        };
+        let lent = spot.and_then(|spot| {
+            let end_offset = row.get::<_, i64>(5).ok()? + 1;
+            segments.lend(row.get(4).ok()?, spot, end_offset)
+        });
+        if let Some(stored) = lent.filter(|lent| taken == Taken::Lent || lent.is_checked) {
+            batches.push(Piece::Stored(stored));
+            continue;
         }
         match sound(db, segments, partition, row) {
-            Ok(bytes) => batches.push(bytes),
+            Ok(bytes) => batches.push(Piece::Memory(bytes)),
             // Those before it are given out; whoever reads on from there is told.
             Err(error) if is_damage(&error) && !batches.is_empty() => break,
             Err(error) => return Err(error),

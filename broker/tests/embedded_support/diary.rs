@@ -169,6 +169,16 @@ impl Diary {
         self.all(wire, ops)
     }
 
+    /// Puts more than an answer has that is read before it is begun, of both kinds: what is sent alone, and with its neighbours.
+    pub fn long(&mut self, wire: &mut Wire) -> io::Result<Ended> {
+        let lengths = [9_000, 20_000].into_iter().cycle();
+        let ops: Vec<Op> = lengths
+            .take(12)
+            .map(|length| self.put("bulk", 0, Some("b".repeat(length))))
+            .collect();
+        self.all(wire, ops)
+    }
+
     /// Makes requests, until one is refused.
     fn all(&mut self, wire: &mut Wire, ops: Vec<Op>) -> io::Result<Ended> {
         self.plan.extend(ops);

@@ -1,0 +1,136 @@
+//! The writing side of a connection.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::RequestError;
+use super::frame::is_timeout;
+use super::segments::Segments;
+use super::stored::{self, Piece, SendError, Sink};
+use super::vectored::write_pieces_to;
+
+/// Bytes that the system takes ahead of the reader. With as much as it would take by itself, a large answer would be out of the
+/// processor's caches before its reader comes to it.
+#[cfg(target_os = "linux")]
+const SEND_BUFFER: usize = 128 << 10;
+
+/// Writes answers.
+#[derive(Clone)]
+pub(crate) struct Outlet {
+    stream: Arc<TcpStream>,
+    idle_max: Duration,
+    segments: Arc<Segments>,
+}
+
+impl Outlet {
+    /// `idle_max`: what the stream has as the time that one write may take.
+    pub(crate) fn new(
+        stream: &Arc<TcpStream>,
+        idle_max: Duration,
+        segments: &Arc<Segments>,
+    ) -> io::Result<Outlet> {
+        stream.set_nodelay(true)?;
+        #[cfg(target_os = "linux")]
+        rustix::net::sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER)?;
+        Ok(Outlet {
+            stream: Arc::clone(stream),
+            idle_max,
+            segments: Arc::clone(segments),
+        })
+    }
+
+    pub(crate) fn stream(&self) -> &Arc<TcpStream> {
+        &self.stream
+    }
+
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), RequestError> {
+        let written = (&*self.stream).write_all(bytes);
+        written.map_err(|error| self.unwritten(error))
+    }
+
+    pub(crate) fn write_pieces(&self, pieces: &[Piece]) -> Result<(), RequestError> {
+        stored::write_answer(pieces, &self.segments, self)
+    }
+
+    fn unwritten(&self, error: io::Error) -> RequestError {
+        if is_timeout(&error) {
+            RequestError::Unread {
+                after: self.idle_max,
+            }
+        } else {
+            error.into()
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Sink for Outlet {
+    fn write(&self, slices: &mut [IoSlice<'_>], more: bool) -> Result<(), RequestError> {
+        let written = if more {
+            write_pieces_to(Begun(&self.stream), slices)
+        } else {
+            write_pieces_to(&*self.stream, slices)
+        };
+        written.map_err(|error| self.unwritten(error))
+    }
+
+    fn send(&self, file: &File, from: u64, to: u64) -> Result<(), SendError> {
+        use rustix::io::Errno;
+
+        let mut at = from;
+        while at < to {
+            let left = usize::try_from(to - at).unwrap_or(usize::MAX);
+            match rustix::fs::sendfile(&*self.stream, file, Some(&mut at), left) {
+                Ok(0) => return Err(SendError::Read(io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) | Err(Errno::INTR) => {}
+                // Not every file system has it.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if at == from => {
+                    return Err(SendError::Unsupported);
+                }
+                Err(error @ Errno::IO) => return Err(SendError::Read(error.into())),
+                Err(error) => return Err(SendError::Written(self.unwritten(error.into()))),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A stream that is told of each write that more comes at once, so that its reader is not woken for a few bytes.
+#[cfg(target_os = "linux")]
+struct Begun<'a>(&'a TcpStream);
+
+#[cfg(target_os = "linux")]
+impl Write for Begun<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+        /// As many as the system takes at once.
+        const SLICES_MAX: usize = 1_024;
+        let slices = &slices[..slices.len().min(SLICES_MAX)];
+        let none = &mut SendAncillaryBuffer::default();
+        Ok(sendmsg(self.0, slices, none, SendFlags::MORE)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Sink for Outlet {
+    fn write(&self, slices: &mut [IoSlice<'_>], _: bool) -> Result<(), RequestError> {
+        let written = write_pieces_to(&*self.stream, slices);
+        written.map_err(|error| self.unwritten(error))
+    }
+
+    fn send(&self, _: &File, _: u64, _: u64) -> Result<(), SendError> {
+        Err(SendError::Unsupported)
+    }
+}

@@ -1,0 +1,87 @@
+//! The files of segments as bytes: what comes before each batch, and what the system refuses.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rusqlite::ffi;
+
+/// Bytes before each batch.
+pub(crate) const FRAME_BYTES: usize = 12;
+/// The mark of a frame whose commit waited for the segment alone: a bit that no row id has.
+const MARK: i64 = i64::MIN;
+
+/// What comes before a batch.
+pub(crate) fn framed(row: i64, length: u32, is_marked: bool) -> [u8; FRAME_BYTES] {
+    let row = if is_marked { row | MARK } else { row };
+    let mut frame = [0; FRAME_BYTES];
+    frame[..8].copy_from_slice(&row.to_be_bytes());
+    frame[8..].copy_from_slice(&length.to_be_bytes());
+    frame
+}
+
+/// The row id, the length, and whether the frame is marked.
+pub(crate) fn unframed(frame: [u8; FRAME_BYTES]) -> (i64, u32, bool) {
+    let [r0, r1, r2, r3, r4, r5, r6, r7, l0, l1, l2, l3] = frame;
+    let row = i64::from_be_bytes([r0, r1, r2, r3, r4, r5, r6, r7]);
+    let length = u32::from_be_bytes([l0, l1, l2, l3]);
+    (row & !MARK, length, row & MARK != 0)
+}
+
+/// What the operating system refused, as SQLite would have said it: whoever handles the one handles the other.
+pub(crate) fn refusal(error: &io::Error, path: &Path) -> rusqlite::Error {
+    use io::ErrorKind::{
+        NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, UnexpectedEof,
+    };
+    let is = |kinds: [io::ErrorKind; 2]| kinds.contains(&error.kind());
+    let code = if is([StorageFull, QuotaExceeded]) {
+        ffi::SQLITE_FULL
+    } else if is([ReadOnlyFilesystem, PermissionDenied]) {
+        ffi::SQLITE_READONLY
+    } else if is([NotFound, UnexpectedEof]) {
+        // It was there with all its bytes when the commit was made.
+        ffi::SQLITE_CORRUPT
+    } else {
+        ffi::SQLITE_IOERR
+    };
+    let message = format!("{}: {error}", path.display());
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message))
+}
+
+#[cfg(unix)]
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
+    match File::open(path)?.sync_all() {
+        // Some file systems have it in no other way than this one.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], position: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, position)
+}
+
+#[cfg(windows)]
+pub(crate) fn read_at(file: &File, mut bytes: &mut [u8], mut position: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, bytes, position)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                bytes = &mut bytes[count..];
+                position += count as u64;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,343 @@
+//! Answers with batches that leave straight from their files.
+//!
+//! What is known to be as it was written is handed to the system, which sends it without anybody reading it. The rest is read
+//! bit by bit into a small window, checked there, and written while what comes next is still on the disk.
+//!
+//! An answer says how long it is before it says anything else. So a batch that turns out to be damaged, or not to be read, while
+//! its answer is on its way ends the connection; it is noted, and whoever asks again is told what is wrong with it.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::batch::{Sounding, is_sound};
+use super::error::RequestError;
+use super::failpoint::{Point, reach};
+use super::segment_file::{FRAME_BYTES, framed, read_at};
+use super::segments::{Segments, Spot};
+
+/// Bytes that are read from a file at once: little enough to be in the processor's cache still when they are written.
+const WINDOW_BYTES: usize = 256 << 10;
+/// A batch of fewer bytes is read, with its neighbours, though it is known: that costs less than a call of the system for each.
+const SEND_BYTES_MIN: usize = 16 << 10;
+/// Bytes of others between two batches that are read with them, which costs less than another read.
+const GAP_BYTES_MAX: usize = 4 << 10;
+
+/// A batch that is still in its file. It can be read as long as this lives, whatever happens to the file's name.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) file: Arc<File>,
+    pub(crate) row: i64,
+    pub(crate) spot: Spot,
+    /// The offset after the batch's last one.
+    pub(crate) end_offset: i64,
+    /// Whether it is known to be as it was written.
+    pub(crate) is_checked: bool,
+}
+
+/// Where an answer goes.
+pub(crate) trait Sink {
+    /// Writes all of it. `more`: the rest of the answer follows at once.
+    fn write(&self, slices: &mut [IoSlice<'_>], more: bool) -> Result<(), RequestError>;
+    /// Sends a file's bytes from `from` to `to` without reading them.
+    fn send(&self, file: &File, from: u64, to: u64) -> Result<(), SendError>;
+}
+
+/// Why a file's bytes were not sent.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// The system cannot do that with this file. Nothing was sent.
+    Unsupported,
+    /// They cannot be read.
+    Read(io::Error),
+    Written(RequestError),
+}
+
+/// Some of an answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Piece {
+    Memory(Bytes),
+    Stored(Stored),
+}
+
+impl Piece {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Piece::Memory(bytes) => bytes.len(),
+            Piece::Stored(stored) => stored.len(),
+        }
+    }
+}
+
+impl Stored {
+    fn len(&self) -> usize {
+        usize::try_from(self.spot.length).unwrap_or(0)
+    }
+
+    /// Where its frame begins.
+    fn begins(&self) -> u64 {
+        self.spot.frame().map_or(0, |frame| frame.start)
+    }
+
+    fn ends(&self) -> u64 {
+        self.spot.frame().map_or(0, |frame| frame.end)
+    }
+
+    /// Whether it is sent without being read, where the system can.
+    fn is_sent(&self) -> bool {
+        self.is_checked && self.len() >= SEND_BYTES_MIN
+    }
+
+    fn read(&self, bytes: &mut [u8], from: u64) -> Result<(), String> {
+        reach(Point::StoredRead).map_err(|error| error.to_string())?;
+        read_at(&self.file, bytes, from).map_err(|error| error.to_string())
+    }
+
+    /// Whether this is what comes before it.
+    fn is_framed_by(&self, frame: &[u8]) -> bool {
+        let length = u32::try_from(self.spot.length).unwrap_or(0);
+        [false, true]
+            .into_iter()
+            .any(|is_marked| frame == framed(self.row, length, is_marked))
+    }
+}
+
+/// Bytes of memory that an answer with these takes while it is sent.
+pub(crate) fn bytes_held<'a>(pieces: impl Iterator<Item = &'a Piece>) -> usize {
+    let (mut held, mut read) = (0, 0);
+    for piece in pieces {
+        match piece {
+            Piece::Memory(bytes) => held += bytes.len(),
+            Piece::Stored(batch) if batch.is_sent() => {}
+            Piece::Stored(batch) => read += FRAME_BYTES + batch.len(),
+        }
+    }
+    held + read.min(WINDOW_BYTES)
+}
+
+/// Writes an answer.
+///
+/// # Errors
+///
+/// Those of the sink, and [`RequestError::Unreadable`].
+pub(crate) fn write_answer(
+    pieces: &[Piece],
+    segments: &Segments,
+    sink: &impl Sink,
+) -> Result<(), RequestError> {
+    let mut window = Window {
+        sink,
+        segments,
+        sends: true,
+        bytes: Vec::new(),
+        used: 0,
+        parts: Vec::new(),
+    };
+    let written = window.write_all(pieces);
+    written.map_err(|failed| match failed {
+        Failed::Written(error) => error,
+        Failed::Read(batch, reason) => {
+            segments.doubt(batch.spot);
+            RequestError::Unreadable {
+                file: segments.path(batch.spot.segment),
+                position: batch.spot.position,
+                reason,
+            }
+        }
+    })
+}
+
+enum Failed<'a> {
+    Written(RequestError),
+    Read(&'a Stored, String),
+}
+
+/// What is written next.
+struct Window<'a, S> {
+    sink: &'a S,
+    segments: &'a Segments,
+    /// Whether the system sends from files.
+    sends: bool,
+    bytes: Vec<u8>,
+    used: usize,
+    parts: Vec<Part<'a>>,
+}
+
+enum Part<'a> {
+    Memory(&'a [u8]),
+    /// Bytes of the window.
+    Read(Range<usize>),
+}
+
+impl<'a, S: Sink> Window<'a, S> {
+    fn write_all(&mut self, mut pieces: &'a [Piece]) -> Result<(), Failed<'a>> {
+        while let Some((first, behind)) = pieces.split_first() {
+            let stored = match first {
+                Piece::Memory(bytes) => {
+                    self.parts.push(Part::Memory(bytes));
+                    pieces = behind;
+                    continue;
+                }
+                Piece::Stored(stored) => stored,
+            };
+            if self.sends && stored.is_sent() {
+                self.flush(true)?;
+                self.sends = send(self.sink, stored)?;
+                if self.sends {
+                    pieces = behind;
+                }
+                continue;
+            }
+            if self.bytes.is_empty() {
+                self.bytes = vec![0; window_for(pieces)];
+            }
+            let run = run_within(pieces, self.bytes.len() - self.used, self.sends);
+            if !run.is_empty() {
+                self.read(&run)?;
+                pieces = &pieces[run.len()..];
+            } else if self.used > 0 {
+                self.flush(true)?;
+            } else {
+                self.pass(stored)?;
+                pieces = behind;
+            }
+        }
+        self.flush(false)
+    }
+
+    /// Reads batches that lie one behind the other.
+    fn read(&mut self, run: &[&'a Stored]) -> Result<(), Failed<'a>> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            return Ok(());
+        };
+        let begins = first.begins();
+        let within = |position: u64| self.used + usize::try_from(position - begins).unwrap_or(0);
+        let filled = self.used..within(last.ends());
+        let places: Vec<usize> = run.iter().map(|batch| within(batch.begins())).collect();
+        first
+            .read(&mut self.bytes[filled.clone()], begins)
+            .map_err(|reason| Failed::Read(first, reason))?;
+        for (batch, at) in run.iter().zip(places) {
+            let range = at + FRAME_BYTES..at + FRAME_BYTES + batch.len();
+            let is_as_written = || {
+                batch.is_framed_by(&self.bytes[at..range.start])
+                    && is_sound(&self.bytes[range.clone()])
+            };
+            if !batch.is_checked && !is_as_written() {
+                return Err(Failed::Read(batch, NOT_SOUND.to_owned()));
+            }
+            self.parts.push(Part::Read(range));
+        }
+        let fresh = run.iter().filter(|batch| !batch.is_checked);
+        self.segments.trust(fresh.map(|batch| batch.spot));
+        self.used = filled.end;
+        Ok(())
+    }
+
+    /// Reads a batch that is larger than the window, which is empty, and writes it but for what is in the window then.
+    fn pass(&mut self, batch: &'a Stored) -> Result<(), Failed<'a>> {
+        let failed = |reason| Failed::Read(batch, reason);
+        let not_sound = || failed(NOT_SOUND.to_owned());
+        let (mut at, mut sounding) = (batch.begins(), None::<Sounding>);
+        while at < batch.ends() {
+            if self.used > 0 {
+                self.flush(true)?;
+            }
+            let left = usize::try_from(batch.ends() - at).unwrap_or(usize::MAX);
+            let size = left.min(self.bytes.len());
+            let bytes = &mut self.bytes[..size];
+            batch.read(bytes, at).map_err(failed)?;
+            at += size as u64;
+            let mut range = 0..size;
+            if let Some(sounding) = &mut sounding {
+                sounding.go_on(bytes);
+            } else {
+                range.start = FRAME_BYTES;
+                let begun = batch
+                    .is_framed_by(&bytes[..FRAME_BYTES])
+                    .then(|| Sounding::begin(&bytes[FRAME_BYTES..], batch.len()));
+                sounding = Some(begun.flatten().ok_or_else(not_sound)?);
+            }
+            // The end of a batch that is not sound is never given out, so nobody takes what came before it.
+            if at == batch.ends() && !sounding.is_some_and(|sounding| sounding.is_sound()) {
+                return Err(not_sound());
+            }
+            self.used = size;
+            self.parts.push(Part::Read(range));
+        }
+        self.segments.trust([batch.spot].into_iter());
+        Ok(())
+    }
+
+    fn flush(&mut self, more: bool) -> Result<(), Failed<'a>> {
+        if self.parts.is_empty() {
+            return Ok(());
+        }
+        let bytes = &self.bytes;
+        let mut slices: Vec<IoSlice<'_>> = self
+            .parts
+            .iter()
+            .map(|part| match part {
+                Part::Memory(bytes) => IoSlice::new(bytes),
+                Part::Read(range) => IoSlice::new(&bytes[range.clone()]),
+            })
+            .collect();
+        let written = self.sink.write(&mut slices, more);
+        written.map_err(Failed::Written)?;
+        self.parts.clear();
+        self.used = 0;
+        Ok(())
+    }
+}
+
+const NOT_SOUND: &str = "it is not as it was written";
+
+/// Sends a batch without reading it. Returns whether the system can do that.
+fn send<'a>(sink: &impl Sink, batch: &'a Stored) -> Result<bool, Failed<'a>> {
+    let failed = |error: String| Failed::Read(batch, error);
+    reach(Point::StoredRead).map_err(|error| failed(error.to_string()))?;
+    let from = batch.begins() + FRAME_BYTES as u64;
+    match sink.send(&batch.file, from, batch.ends()) {
+        Ok(()) => Ok(true),
+        Err(SendError::Unsupported) => Ok(false),
+        Err(SendError::Read(error)) => Err(failed(error.to_string())),
+        Err(SendError::Written(error)) => Err(Failed::Written(error)),
+    }
+}
+
+/// Bytes of a window for what is left of an answer.
+fn window_for(pieces: &[Piece]) -> usize {
+    let frames = pieces.iter().map(|piece| match piece {
+        Piece::Memory(_) => 0,
+        Piece::Stored(batch) => FRAME_BYTES + batch.len(),
+    });
+    // Batches may be read with what lies between them.
+    let gaps = pieces.len().saturating_mul(GAP_BYTES_MAX);
+    frames.sum::<usize>().saturating_add(gaps).min(WINDOW_BYTES)
+}
+
+/// The batches at the beginning that lie one behind the other in a file and are read with their frames into so many bytes.
+/// `sends`: those that are sent end it.
+fn run_within(pieces: &[Piece], bytes_max: usize, sends: bool) -> Vec<&Stored> {
+    let mut run: Vec<&Stored> = Vec::new();
+    for piece in pieces {
+        let batch = match piece {
+            Piece::Stored(batch) if !(sends && batch.is_sent()) => batch,
+            Piece::Stored(_) | Piece::Memory(_) => break,
+        };
+        let first = run.first().unwrap_or(&batch);
+        let is_next = run.last().is_none_or(|last| {
+            last.spot.segment == batch.spot.segment
+                && last.ends() <= batch.begins()
+                && batch.begins() - last.ends() <= GAP_BYTES_MAX as u64
+        });
+        if !is_next || batch.ends() - first.begins() > bytes_max as u64 {
+            break;
+        }
+        run.push(batch);
+    }
+    run
+}

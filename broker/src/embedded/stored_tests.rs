@@ -1,0 +1,251 @@
+//! Answers from files: whatever way their batches take, the bytes are the same, and damage ends them in time.
+
+use std::cell::{Cell, RefCell};
+use std::fs::{self, File};
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::batch::tests::sample;
+use super::batch::{placed, with_records};
+use super::error::RequestError;
+use super::fuzz_draw::Chance;
+use super::segment_file::{FRAME_BYTES, read_at};
+use super::segment_tests::{World, world};
+use super::segments::{Segments, Spot};
+use super::stored::{Piece, SendError, Sink, bytes_held, write_answer};
+
+/// What an answer was.
+#[derive(Debug, Default)]
+pub(super) struct Paper {
+    whole: RefCell<Vec<u8>>,
+    /// Bytes that were sent without being read.
+    sent: Cell<usize>,
+    /// Whether it was said of the last of them that more would come.
+    is_open: Cell<bool>,
+    sends: bool,
+}
+
+impl Sink for Paper {
+    fn write(&self, slices: &mut [IoSlice<'_>], more: bool) -> Result<(), RequestError> {
+        for slice in slices {
+            self.whole.borrow_mut().extend_from_slice(slice);
+        }
+        self.is_open.set(more);
+        Ok(())
+    }
+
+    fn send(&self, file: &File, from: u64, to: u64) -> Result<(), SendError> {
+        if !self.sends {
+            return Err(SendError::Unsupported);
+        }
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        read_at(file, &mut bytes, from).map_err(SendError::Read)?;
+        self.whole.borrow_mut().extend_from_slice(&bytes);
+        self.sent.set(self.sent.get() + bytes.len());
+        self.is_open.set(false);
+        Ok(())
+    }
+}
+
+/// An answer in one piece.
+pub(super) fn joined(pieces: &[Piece], segments: &Segments) -> Result<Bytes, RequestError> {
+    let paper = Paper::default();
+    write_answer(pieces, segments, &paper)?;
+    Ok(paper.whole.into_inner().into())
+}
+
+/// A sound batch of so many bytes.
+fn batch(size: usize) -> Bytes {
+    let one = placed(sample(-1, -1, -1, &[1]), 7, None);
+    let records: Vec<u8> = (0..size - 61)
+        .map(|at| u8::try_from(at % 251).unwrap())
+        .collect();
+    with_records(&one, 1, 1, &records)
+}
+
+/// A broker's files with these batches in a segment, one behind the other, each under its place in the row as the row's id.
+fn written(batches: &[Bytes]) -> (World, Vec<Spot>) {
+    let mut world = world(64 << 20);
+    world.ledger.begin(0).unwrap();
+    // Without a row in SQLite's file, a segment would be gone with the next start.
+    world.put();
+    let spots = batches.iter().zip(1..).map(|(batch, row)| {
+        let appender = &mut world.ledger.appender;
+        appender
+            .take(&world.ledger.db, row, batch)
+            .unwrap()
+            .unwrap()
+    });
+    let spots = spots.collect();
+    world.ledger.commit().unwrap();
+    (world, spots)
+}
+
+fn lent(segments: &Segments, spots: &[Spot]) -> Vec<Piece> {
+    let lend = |(spot, row): (&Spot, i64)| segments.lend(row, *spot, 9).unwrap();
+    spots.iter().zip(1..).map(lend).map(Piece::Stored).collect()
+}
+
+#[test]
+fn an_answer_is_the_same_whatever_way_its_batches_take() {
+    for seed in 0..40 {
+        let mut chance = Chance::of_input(1, seed);
+        let size = |chance: &mut Chance| {
+            let most = *chance.of(&[100, 100, 5_000, 20_000, 300_000, 700_000]);
+            61 + chance.below(most)
+        };
+        let batches: Vec<Bytes> = (0..12).map(|_| batch(size(&mut chance))).collect();
+        let (world, spots) = written(&batches);
+        let before = Arc::clone(&world.ledger.appender.segments);
+        let of_writer = lent(&before, &spots);
+        let world = world.restart();
+        let segments = &world.ledger.appender.segments;
+        let fresh = lent(segments, &spots);
+        let is_checked = |pieces: &[Piece]| {
+            let is = |piece: &Piece| matches!(piece, Piece::Stored(stored) if stored.is_checked);
+            pieces.iter().map(is).collect::<Vec<_>>()
+        };
+        assert_eq!(is_checked(&of_writer), [true; 12]);
+        assert_eq!(is_checked(&fresh), [false; 12]);
+        // Some of them, and text between them.
+        let chosen: Vec<(usize, bool)> = (0..12)
+            .map(|at| (at, chance.below(8)))
+            .filter(|(_, draw)| draw % 4 > 0)
+            .map(|(at, draw)| (at, draw > 3))
+            .collect();
+        let with_text = |pieces: &[Piece]| {
+            let mut answer = vec![Piece::Memory(Bytes::from_static(b"head"))];
+            for (at, text) in &chosen {
+                answer.push(pieces[*at].clone());
+                answer.extend(text.then(|| Piece::Memory(Bytes::from(vec![b't'; 300]))));
+            }
+            answer
+        };
+        let plain: Vec<Piece> = batches.iter().cloned().map(Piece::Memory).collect();
+        let expected = joined(&with_text(&plain), segments).unwrap();
+        let mut known = lent(segments, &spots);
+        for round in 0..2 {
+            for sends in [false, true] {
+                let paper = Paper {
+                    sends,
+                    ..Paper::default()
+                };
+                let pieces = with_text(&known);
+                write_answer(&pieces, segments, &paper).unwrap();
+                assert!(*paper.whole.borrow() == expected, "seed {seed}");
+                assert!(!paper.is_open.get(), "seed {seed}");
+                let large = pieces.iter().filter_map(|piece| match piece {
+                    Piece::Stored(stored) if stored.is_checked => Some(piece.len()),
+                    Piece::Stored(_) | Piece::Memory(_) => None,
+                });
+                let large: usize = large.filter(|bytes| *bytes >= 16 << 10).sum();
+                assert_eq!(paper.sent.get(), if sends { large } else { 0 });
+                assert!(bytes_held(pieces.iter()) <= 4 + 12 * 300 + (256 << 10));
+            }
+            // What was read once is known, and nothing else.
+            known = lent(segments, &spots);
+            let mut expected = [false; 12];
+            chosen.iter().for_each(|(at, _)| expected[*at] = true);
+            assert_eq!(is_checked(&known), expected, "seed {seed} round {round}");
+        }
+    }
+}
+
+#[test]
+fn damage_ends_an_answer_before_the_end_of_the_batch_and_is_told_the_next_time() {
+    // A byte of the row, of the length, of the batch's length, of its checksum, of what that covers.
+    let places: [fn(usize) -> usize; 6] = [
+        |_| 6,
+        |_| 10,
+        |_| FRAME_BYTES + 10,
+        |_| FRAME_BYTES + 18,
+        |size| FRAME_BYTES + 21 + (size - 21) / 2,
+        |size| FRAME_BYTES + size - 1,
+    ];
+    for size in [70, 20_000, 256 << 10, 600_000] {
+        for place in places {
+            let batches = [batch(100), batch(size), batch(100)];
+            let (world, spots) = written(&batches);
+            let file = world.names()[0].clone();
+            let world = world.restart();
+            let mut bytes = fs::read(&file).unwrap();
+            let Range { start, .. } = spots[1].frame().unwrap();
+            bytes[usize::try_from(start).unwrap() + place(size)] ^= 1;
+            fs::write(&file, bytes).unwrap();
+            let segments = &world.ledger.appender.segments;
+            let paper = Paper {
+                sends: true,
+                ..Paper::default()
+            };
+            let ended = write_answer(&lent(segments, &spots), segments, &paper).unwrap_err();
+            let said = ended.to_string();
+            assert!(
+                matches!(ended, RequestError::Unreadable { .. }) && said.contains("as it was"),
+                "{said}"
+            );
+            assert!(paper.whole.borrow().len() < 100 + size, "{size}");
+            assert!(segments.lend(2, spots[1], 9).is_none());
+            for (row, spot) in [(1, spots[0]), (3, spots[2])] {
+                assert!(segments.lend(row, spot, 9).is_some(), "others are lent");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_cut_off_while_it_is_given_out_ends_the_answer_and_is_told_the_next_time() {
+    for sends in [false, true] {
+        let (world, spots) = written(&[batch(20_000), batch(20_000)]);
+        let segments = &world.ledger.appender.segments;
+        let pieces = lent(segments, &spots);
+        let file = fs::OpenOptions::new().write(true).open(&world.names()[0]);
+        file.unwrap()
+            .set_len(spots[1].frame().unwrap().end - 1)
+            .unwrap();
+        let paper = Paper {
+            sends,
+            ..Paper::default()
+        };
+        let ended = write_answer(&pieces, segments, &paper).unwrap_err();
+        assert!(matches!(ended, RequestError::Unreadable { .. }), "{ended}");
+        assert!(paper.whole.borrow().len() < 40_000);
+        let doubted = if sends { spots[1] } else { spots[0] };
+        let row = if sends { 2 } else { 1 };
+        assert!(segments.lend(row, doubted, 9).is_none());
+    }
+}
+
+#[test]
+fn what_is_lent_is_read_to_its_end_though_its_segment_goes() {
+    let (mut world, spots) = written(&[batch(20_000), batch(100)]);
+    let segments = Arc::clone(&world.ledger.appender.segments);
+    let pieces = lent(&segments, &spots);
+    let expected = joined(&pieces, &segments).unwrap();
+    world.delete_to(3);
+    let _ = world.commit(1);
+    segments.condemn([spots[0].segment]);
+    assert!(
+        !world
+            .names()
+            .iter()
+            .any(|name| *name == segments.path(spots[0].segment))
+    );
+    for sends in [false, true] {
+        let paper = Paper {
+            sends,
+            ..Paper::default()
+        };
+        write_answer(&pieces, &segments, &paper).unwrap();
+        assert!(*paper.whole.borrow() == expected);
+    }
+    let gone = segments.lend(1, spots[0], 9);
+    assert!(gone.is_none());
+    let gone = segments.read(1, spots[0]).unwrap_err();
+    assert!(
+        gone.to_string()
+            .contains(&io::Error::from(io::ErrorKind::NotFound).to_string())
+    );
+}

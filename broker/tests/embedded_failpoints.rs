@@ -90,7 +90,7 @@ fn way(point: Point) -> Way {
         | Point::BatchRemoved
         | Point::Swapped
         | Point::ColdRead => Way::Round,
-        Point::StoredRead => Way::Answer,
+        Point::LentRead => Way::Answer,
         Point::LogCopiedBeside => Way::Load,
         Point::PagesGivenBack | Point::LogCopied | Point::LogCut => Way::Silence,
         Point::OffsetsForgotten | Point::ProducerForgotten | Point::TxnForgotten => Way::Rest,
@@ -106,7 +106,7 @@ fn keeping(point: Point, number: u64) -> &'static [&'static str] {
         Point::SegmentSynced,
         Point::SegmentFreed,
         Point::BatchMoved,
-        Point::StoredRead,
+        Point::LentRead,
     ];
     if needs.contains(&point) {
         return &SPILL;
@@ -494,7 +494,7 @@ fn a_read_that_is_refused_when_its_answer_is_on_its_way_ends_the_connection_and_
         let mut process = Process::start_with(&folder.path().join("broker.db"), 0, &arguments);
         let mut wire = Wire::connect(&process.bootstrap);
         let mut diary = Diary::open(&mut wire);
-        process.say(&format!("arm StoredRead 1 {failure}"));
+        process.say(&format!("arm LentRead 1 {failure}"));
         let ended = drive(&mut diary, &mut wire, Way::Answer);
         assert!(ended.is_err(), "{failure}: {ended:?}");
         let mut wire = Wire::connect(&process.bootstrap);

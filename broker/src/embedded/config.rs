@@ -22,8 +22,8 @@ pub struct EmbeddedConfig {
     /// ones wait to be read. Default 256 MiB. A request holds what has arrived of it; one at a time may go over the
     /// limit, so that those that were begun come to their end.
     pub requests_bytes_max: usize,
-    /// Record bytes that answers to all connections may hold together until they are sent; beyond it a reader gets a
-    /// batch at a time. Default 256 MiB.
+    /// Bytes of memory that answers to all connections may hold together until they are sent, those of their records first of all;
+    /// beyond it a reader gets a batch at a time. What is sent from files holds next to none. Default 256 MiB.
     pub answers_bytes_max: usize,
     /// Connections served at once. Default 1,000; fewer where the process may not open as many files (`ulimit -n`),
     /// which is logged at start. A further one is told so, in the answer to its first request, and closed.

@@ -15,15 +15,15 @@ use bytes::BytesMut;
 use super::broker::Broker;
 use super::error::{Foreign, RequestError};
 use super::frame::Frames;
+use super::lent::bytes_held;
 use super::memory::{Held, Memory};
 use super::outlet::Outlet;
 use super::protocol::{Reply, answer, refusal};
-use super::stored::bytes_held;
 use super::waker::Waker;
 
 /// Requests of one connection that may wait for their commit; librdkafka sends up to a million, Java five.
 const ANSWERS_WAITING_MAX: usize = 64;
-/// Bytes of answers that may wait to be written to one connection; a larger one waits alone.
+/// Bytes of memory of answers that may wait to be written to one connection; a larger one waits alone.
 const ANSWERS_WAITING_BYTES_MAX: usize = 4 << 20;
 /// Bytes of answers that are written together, with the one that goes beyond.
 const ANSWERS_TOGETHER_BYTES: usize = 16 << 10;
@@ -164,7 +164,7 @@ impl Answers {
         let ended = || RequestError::Closed(io::ErrorKind::BrokenPipe.into());
         let bytes = match &reply {
             Reply::Now(bytes) => Some(bytes.len()),
-            Reply::Pieces(pieces, _) => Some(bytes_held(pieces.iter())),
+            Reply::Pieces(pieces, _) => Some(bytes_held(&[pieces])),
             Reply::Later(_) | Reply::None => None,
         };
         let _held = match bytes {

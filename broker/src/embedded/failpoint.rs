@@ -106,7 +106,7 @@ points! {
     /// Something is read that is not in memory.
     ColdRead,
     /// Records are read of which the answer is on its way.
-    StoredRead,
+    LentRead,
     /// The broker stops; what was taken is not committed.
     Stopping,
     /// All is committed, the file is not closed.

@@ -14,10 +14,10 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId};
 use super::batch::end_offset;
 use super::broker::{Broker, read_error};
 use super::fetched::{Fetched, FetchedPartition, FetchedTopic};
+use super::lent::{Piece, bytes_held};
 use super::memory::Held;
 use super::partition::{Bounds, Partition, TailRead};
 use super::storage::{Taken, read_aborted, read_batches};
-use super::stored::{Piece, bytes_held};
 use super::waker::Waker;
 
 /// Record bytes in one answer, whatever the reader would take.
@@ -186,7 +186,8 @@ impl Broker {
         }
         look.bytes = room.taken;
         let partitions = look.topics.iter().flat_map(|topic| &topic.partitions);
-        look.in_memory = bytes_held(partitions.flat_map(|partition| &partition.batches));
+        let batches: Vec<&[Piece]> = partitions.map(|partition| &partition.batches[..]).collect();
+        look.in_memory = bytes_held(&batches);
         look
     }
 
@@ -236,7 +237,7 @@ impl Broker {
         // Of these, the reader needs to know what it meets in the batches that it gets.
         let end = batches.last().map_or(from, |batch| match batch {
             Piece::Memory(bytes) => end_offset(bytes),
-            Piece::Stored(stored) => stored.end_offset,
+            Piece::Lent(lent) => lent.end_offset,
         });
         aborted.retain(|aborted| aborted.first_offset < end);
         let head = data

@@ -6,8 +6,8 @@ use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, Partition
 use kafka_protocol::protocol::Encodable;
 
 use super::error::RequestError;
+use super::lent::Piece;
 use super::protocol::Asked;
-use super::stored::Piece;
 
 /// The first version whose lengths are variable and whose structures end with tagged fields.
 const FLEXIBLE: i16 = 12;
@@ -109,7 +109,7 @@ impl Pieces {
     fn push(&mut self, batch: &Piece) {
         match batch {
             Piece::Memory(bytes) if bytes.len() < PIECE_BYTES => self.text.extend_from_slice(bytes),
-            Piece::Memory(_) | Piece::Stored(_) => {
+            Piece::Memory(_) | Piece::Lent(_) => {
                 self.end_text();
                 self.whole.push(batch.clone());
             }
@@ -180,7 +180,7 @@ mod tests {
         for piece in pieces {
             match piece {
                 Piece::Memory(bytes) => whole.extend_from_slice(bytes),
-                Piece::Stored(stored) => panic!("{stored:?} was never stored"),
+                Piece::Lent(lent) => panic!("{lent:?} is in no file"),
             }
         }
         whole.into()

@@ -22,10 +22,10 @@ use super::batch::tests::sample;
 use super::error::RequestError;
 use super::frame::Frame;
 use super::fuzz_draw::{Chance, framed, mutate, request, request_of};
+use super::lent_tests::joined;
 use super::memory::Memory;
 use super::protocol::{Reply, SERVED, answer};
 use super::protocol_tests::{Talk, topic};
-use super::stored_tests::joined;
 use super::waker::Waker;
 
 const SEED: u64 = 0x5eed;

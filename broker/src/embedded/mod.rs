@@ -3,7 +3,7 @@
 //! | layer | files |
 //! | --- | --- |
 //! | door | `config`, `error`, `server` (start, stop, accept), `listen` |
-//! | wire | `connection` (order of answers), `frame` (requests off the wire), `outlet` (answers onto it), `stored` (records onto it from their files), `vectored` (pieces), `memory` (what they may hold), `protocol` (versions, dispatch), `shape` (requests that claim too much) |
+//! | wire | `connection` (order of answers), `frame` (requests off the wire), `outlet` (answers onto it), `lent` (records onto it from their files), `vectored` (pieces), `memory` (what they may hold), `protocol` (versions, dispatch), `shape` (requests that claim too much) |
 //! | requests | `produce`, `fetch` with `fetched`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs` with `broker_settings`, `log_dirs`, `txn_api`, `txn_admin` |
 //! | rules | `ranges`, `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `setting_docs`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
@@ -51,6 +51,9 @@ mod group_tests;
 mod layout;
 mod ledger;
 mod ledger_load;
+mod lent;
+#[cfg(test)]
+mod lent_tests;
 mod list_offsets;
 mod listen;
 #[cfg(test)]
@@ -89,9 +92,6 @@ mod shape;
 mod space;
 mod spare;
 mod storage;
-mod stored;
-#[cfg(test)]
-mod stored_tests;
 mod swap;
 mod sweeper;
 mod topic_change;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::error::RequestError;
 use super::frame::is_timeout;
+use super::lent::{self, Piece, SendError, Sink};
 use super::segments::Segments;
-use super::stored::{self, Piece, SendError, Sink};
 use super::vectored::write_pieces_to;
 
 /// Bytes that the system takes ahead of the reader. With as much as it would take by itself, a large answer would be out of the
@@ -52,7 +52,7 @@ impl Outlet {
     }
 
     pub(crate) fn write_pieces(&self, pieces: &[Piece]) -> Result<(), RequestError> {
-        stored::write_answer(pieces, &self.segments, self)
+        lent::write_answer(pieces, &self.segments, self)
     }
 
     fn unwritten(&self, error: io::Error) -> RequestError {
@@ -86,16 +86,38 @@ impl Sink for Outlet {
             match rustix::fs::sendfile(&*self.stream, file, Some(&mut at), left) {
                 Ok(0) => return Err(SendError::Read(io::ErrorKind::UnexpectedEof.into())),
                 Ok(_) | Err(Errno::INTR) => {}
-                // Not every file system has it.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if at == from => {
+                // Not every file system has it, nor does every sandbox let it through.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) if at == from => {
                     return Err(SendError::Unsupported);
                 }
-                Err(error @ Errno::IO) => return Err(SendError::Read(error.into())),
-                Err(error) => return Err(SendError::Written(self.unwritten(error.into()))),
+                Err(error) if is_of_the_peer(error) => {
+                    return Err(SendError::Written(self.unwritten(error.into())));
+                }
+                Err(error) => return Err(SendError::Read(error.into())),
             }
         }
         Ok(())
     }
+}
+
+/// Whether the reader, or the way to it, is the reason why it was not sent. Everything else is the file's.
+#[cfg(target_os = "linux")]
+fn is_of_the_peer(error: rustix::io::Errno) -> bool {
+    use rustix::io::Errno;
+
+    let peers = [
+        Errno::AGAIN,
+        Errno::PIPE,
+        Errno::CONNRESET,
+        Errno::CONNABORTED,
+        Errno::NOTCONN,
+        Errno::TIMEDOUT,
+        Errno::HOSTUNREACH,
+        Errno::NETUNREACH,
+        Errno::NETDOWN,
+        Errno::NOBUFS,
+    ];
+    peers.contains(&error)
 }
 
 /// A stream that is told of each write that more comes at once, so that its reader is not woken for a few bytes.
@@ -115,7 +137,12 @@ impl Write for Begun<'_> {
         const SLICES_MAX: usize = 1_024;
         let slices = &slices[..slices.len().min(SLICES_MAX)];
         let none = &mut SendAncillaryBuffer::default();
-        Ok(sendmsg(self.0, slices, none, SendFlags::MORE)?)
+        Ok(sendmsg(
+            self.0,
+            slices,
+            none,
+            SendFlags::MORE | SendFlags::NOSIGNAL,
+        )?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

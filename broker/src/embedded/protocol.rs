@@ -23,10 +23,10 @@ use std::sync::Arc;
 use super::broker::Broker;
 use super::error::RequestError;
 use super::frame::Frame;
+use super::lent::Piece;
 use super::membership::consumer_group_heartbeat;
 use super::memory::Held;
 use super::shape;
-use super::stored::Piece;
 use super::waker::Waker;
 
 /// Every API that is served, with its first and last version.

@@ -11,11 +11,11 @@ use super::appender::Spill;
 use super::batch::tests::sample;
 use super::batch::{BatchHeader, placed};
 use super::ledger::Ledger;
+use super::lent::Piece;
 use super::partition::{PartitionId, TailBudget};
 use super::segment_file::FRAME_BYTES;
 use super::segments::Segments;
 use super::storage::{Readers, Taken, open_writer, read_batches, read_index};
-use super::stored::Piece;
 use super::topic_change::{NewTopic, create, delete, delete_before};
 
 /// The batches of a partition, read.
@@ -28,7 +28,7 @@ fn read_all(
     let found = read_batches(db, segments, id, 0, upper, |_| Some(Taken::Checked))?;
     let bytes = found.into_iter().map(|piece| match piece {
         Piece::Memory(bytes) => Ok(bytes),
-        Piece::Stored(stored) => segments.read(stored.row, stored.spot),
+        Piece::Lent(lent) => segments.read(lent.row, lent.spot),
     });
     bytes.collect()
 }

@@ -6,28 +6,32 @@
 //!
 //! A segment is a row of frames: the batch's row id (8 bytes), its length (4 bytes), both big-endian, and the batch. The
 //! frames tell whoever cleans which batches a segment had; readers go by the SQLite file alone. A frame whose commit waited
-//! for nothing but the segment has a mark (see `ahead`). What lies behind a frame that is cut off was never committed. A segment of which nothing is left is deleted by the cleaner, once nobody reads it.
+//! for nothing but the segment has a mark (see `ahead`). What lies behind a frame that is cut off was never
+//! committed. A segment of which nothing is left is deleted by the cleaner, once nobody looks for anything in it; who was lent a
+//! batch of it reads on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::batch::is_sound;
 use super::failpoint::{Point, pass};
+use super::lent::Lent;
 use super::ranges::Ranges;
 use super::segment_file::{FRAME_BYTES, framed, read_at, refusal, sync_folder, unframed};
-use super::stored::Stored;
 
 /// What a segment's row has as `indexed` when the segment gets no more.
 pub(crate) const SEALED: i64 = i64::MAX;
 /// Segments kept open for readers.
 const OPEN_MAX: usize = 24;
+/// A batch of fewer bytes that was found to be as it was written is not remembered.
+const TRUST_BYTES_MIN: i64 = 16 << 10;
 
 /// Where a batch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,8 @@ struct State {
     /// Bytes of every segment there is.
     sizes: BTreeMap<i64, u64>,
     open: HashMap<i64, Arc<File>>,
+    /// Those that were deleted when somebody had them.
+    gone: Vec<Weak<File>>,
     /// What is known to be as it was written: this process wrote it, or has checked it.
     checked: HashMap<i64, Ranges>,
     /// Batches that could not be read when their answer was on its way already.
@@ -333,39 +339,49 @@ impl Segments {
 
     /// Where the batch of a row can be read later, if nothing is known against it and there is room for its file among those
     /// that are open. Whoever has it may read on when the segment is deleted.
-    pub(crate) fn lend(&self, row: i64, spot: Spot, end_offset: i64) -> Option<Stored> {
-        let (file, size, is_kept) = self.file(spot.segment).ok()?;
+    pub(crate) fn lend(&self, row: i64, spot: Spot, end_offset: i64) -> Option<Lent> {
         let frame = spot.frame()?;
-        let state = self.state();
-        let is_doubted = state.doubted.contains(&(spot.segment, spot.position));
-        if !is_kept || frame.end > size || is_doubted {
-            return None;
-        }
-        let checked = state.checked.get(&spot.segment);
-        Some(Stored {
+        let is_checked = {
+            let state = self.state();
+            if state.doubted.contains(&(spot.segment, spot.position)) {
+                return None;
+            }
+            let checked = state.checked.get(&spot.segment);
+            checked.is_some_and(|checked| checked.holds(&frame))
+        };
+        let (file, size, is_kept) = self.file(spot.segment).ok()?;
+        (is_kept && frame.end <= size).then_some(Lent {
             file,
             row,
             spot,
             end_offset,
-            is_checked: checked.is_some_and(|checked| checked.holds(&frame)),
+            is_checked,
         })
     }
 
-    /// Notes that the batches there are as they were written. They are not checked again as long as this process runs.
+    /// Notes that the batches there are as they were written. The large ones are not checked again as long as this process runs;
+    /// to note the others would take more than it saves.
     pub(crate) fn trust(&self, spots: impl Iterator<Item = Spot>) {
         let mut state = self.state();
-        for spot in spots {
-            if let Some(frame) = spot.frame() {
+        for spot in spots.filter(|spot| spot.length >= TRUST_BYTES_MIN) {
+            if let Some(frame) = spot.frame()
+                && state.sizes.contains_key(&spot.segment)
+            {
                 let checked = state.checked.entry(spot.segment).or_default();
                 checked.insert(frame);
             }
         }
     }
 
-    /// Notes that a batch could not be given out. From now on it is read before an answer with it is begun, so that its readers
-    /// are told what is wrong.
-    pub(crate) fn doubt(&self, spot: Spot) {
-        self.state().doubted.insert((spot.segment, spot.position));
+    /// Notes that batches could not be given out. From now on they are read before an answer with them is begun, so that their
+    /// readers are told what is wrong.
+    pub(crate) fn doubt(&self, spots: impl Iterator<Item = Spot>) {
+        let mut state = self.state();
+        for spot in spots {
+            if state.sizes.contains_key(&spot.segment) {
+                state.doubted.insert((spot.segment, spot.position));
+            }
+        }
     }
 
     /// A segment, how long it is, and whether its file stays open for the next reader.
@@ -383,11 +399,16 @@ impl Segments {
         };
         let file = Arc::new(File::open(self.path(id)).map_err(failed)?);
         let mut state = self.state();
-        if state.open.len() >= OPEN_MAX {
+        if let Some(file) = state.open.get(&id) {
+            // Somebody else was quicker.
+            return Ok((Arc::clone(file), size, true));
+        }
+        state.gone.retain(|file| file.strong_count() > 0);
+        if state.open.len() + state.gone.len() >= OPEN_MAX {
             // Those that are lent stay: there is one handle of each.
             state.open.retain(|_, file| Arc::strong_count(file) > 1);
         }
-        let is_kept = state.open.len() < OPEN_MAX;
+        let is_kept = state.open.len() + state.gone.len() < OPEN_MAX;
         if is_kept {
             state.open.insert(id, Arc::clone(&file));
         }
@@ -490,7 +511,9 @@ impl Segments {
         let (free, left): (Vec<_>, Vec<_>) =
             condemned.into_iter().partition(|(from, _)| *from <= oldest);
         for (_, id) in &free {
-            state.open.remove(id);
+            let file = state.open.remove(id);
+            let lent = file.filter(|file| Arc::strong_count(file) > 1);
+            state.gone.extend(lent.as_ref().map(Arc::downgrade));
             state.sizes.remove(id);
             state.checked.remove(id);
             state.doubted.retain(|(segment, _)| segment != id);

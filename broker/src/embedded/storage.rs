@@ -9,16 +9,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi, params};
 
-use super::batch::is_sound;
+use super::batch::{is_placed_at, is_sound};
 use super::checkpoint;
 use super::error::{EmbeddedError, is_damage};
 use super::failpoint::{Point, reach};
 use super::layout::{LAYOUT, LayoutError, lay_out, make_shrinkable};
+use super::lent::Piece;
 use super::partition::{Aborted, PartitionId};
 use super::records::first_at_or_after;
 use super::retention::Stored;
 use super::segments::{Segments, Spot};
-use super::stored::Piece;
 
 /// Bits of a batch's row id that hold its base offset; the partition's id lies above them.
 const OFFSET_BITS: u32 = 40;
@@ -238,15 +238,18 @@ pub(crate) fn read_batches(
             break;
         };
         let lent = spot.and_then(|spot| {
-            let end_offset = row.get::<_, i64>(5).ok()? + 1;
+            let end_offset = row.get::<_, i64>(5).ok()?.checked_add(1)?;
             segments.lend(row.get(4).ok()?, spot, end_offset)
         });
-        if let Some(stored) = lent.filter(|lent| taken == Taken::Lent || lent.is_checked) {
-            batches.push(Piece::Stored(stored));
+        if let Some(lent) = lent.filter(|lent| taken == Taken::Lent || lent.is_checked) {
+            batches.push(Piece::Lent(lent));
             continue;
         }
         match sound(db, segments, partition, row) {
-            Ok(bytes) => batches.push(Piece::Memory(bytes)),
+            Ok(bytes) => {
+                segments.trust(spot.into_iter());
+                batches.push(Piece::Memory(bytes));
+            }
             // Those before it are given out; whoever reads on from there is told.
             Err(error) if is_damage(&error) && !batches.is_empty() => break,
             Err(error) => return Err(error),
@@ -283,7 +286,9 @@ fn sound(
     row: &rusqlite::Row<'_>,
 ) -> rusqlite::Result<Bytes> {
     match bytes_of(row, segments) {
-        Ok(bytes) if is_sound(&bytes) => Ok(bytes),
+        Ok(bytes) if is_sound(&bytes) && is_placed_at(&bytes, row_offset(row.get("id")?)) => {
+            Ok(bytes)
+        }
         Ok(_) => Err(damaged(db, partition, row.get("id")?, "")),
         Err(error) if is_damage(&error) => {
             let why = format!(": {error}");

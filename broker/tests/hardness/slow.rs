@@ -178,25 +178,37 @@ fn a_connection_that_asks_nothing_is_closed_after_its_time() {
 
 #[test]
 fn a_connection_whose_answers_are_left_unread_is_closed_after_its_time() {
-    let world = World::start(&["--idle", "300"]);
-    let mut other = world.wire();
-    other.make_topic("large", 1, &[]);
-    assert_eq!(other.produce("large", 0, 1_000_000).0, 0);
-    drop(other);
-    let before = world.at_rest();
-    let wish = framed(&fetch_request("large", 0, 0, 0), 12);
-    let deaf: Vec<Wire> = (0..4)
-        .map(|round| {
-            let mut wire = world.wire();
-            if round % 2 == 0 {
-                wire.send(&produce_request("orders", vec![(0, batch(1))]), 9);
-            }
-            wire.send_bytes(&wish.repeat(40));
-            wire
-        })
-        .collect();
-    world.is_as(before);
-    drop(deaf);
+    // Answers from memory, and from files: what this broker wrote, what it has to check first.
+    let cold = ["--idle", "300", "--tail-bytes", "0"];
+    for (arguments, restarts) in [(&cold[..2], false), (&cold[..], false), (&cold[..], true)] {
+        let mut world = World::start(arguments);
+        let mut other = world.wire();
+        other.make_topic("large", 1, &[]);
+        for _ in 0..5 {
+            assert_eq!(other.produce("large", 0, 1_000_000).0, 0);
+        }
+        drop(other);
+        if restarts {
+            world = world.restart(arguments);
+        }
+        let wish = framed(&fetch_request("large", 0, 0, 0), 12);
+        let mut other = world.wire();
+        assert!(other.fetch("large", 0) > 1_000_000);
+        drop(other);
+        let before = world.at_rest();
+        let deaf: Vec<Wire> = (0..4)
+            .map(|round| {
+                let mut wire = world.wire();
+                if round % 2 == 0 {
+                    wire.send(&produce_request("orders", vec![(0, batch(1))]), 9);
+                }
+                wire.send_bytes(&wish.repeat(40));
+                wire
+            })
+            .collect();
+        world.is_as(before);
+        drop(deaf);
+    }
 }
 
 #[test]

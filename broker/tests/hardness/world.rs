@@ -13,7 +13,7 @@ use crate::wire::Wire;
 pub(crate) const FILES_READ_MAX: usize = 12;
 
 pub(crate) struct World {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     process: Process,
 }
 
@@ -22,16 +22,21 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("broker.db");
         let process = Process::start_with(&file, 0, arguments);
-        let world = World {
-            _folder: folder,
-            process,
-        };
+        let world = World { folder, process };
         // What is made once, such as a reader of the file, is there before anything is counted.
         let mut wire = world.wire();
         wire.make_topic("orders", 1, &[]);
         assert_eq!(wire.produce("orders", 0, 10).0, 0);
         assert!(wire.fetch("orders", 0) > 0);
         world
+    }
+
+    /// The same files, another process.
+    pub(crate) fn restart(self, arguments: &[&str]) -> World {
+        let World { folder, process } = self;
+        assert!(process.stop().success());
+        let process = Process::start_with(&folder.path().join("broker.db"), 0, arguments);
+        World { folder, process }
     }
 
     pub(crate) fn address(&self) -> &str {

@@ -13,22 +13,27 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::batch::{Sounding, is_sound};
+use super::batch::{HEADER_LEN, Sounding, is_placed_at, is_sound};
 use super::error::RequestError;
 use super::failpoint::{Point, reach};
 use super::segment_file::{FRAME_BYTES, framed, read_at};
 use super::segments::{Segments, Spot};
+use super::storage::row_offset;
 
 /// Bytes that are read from a file at once: little enough to be in the processor's cache still when they are written.
 const WINDOW_BYTES: usize = 256 << 10;
 /// A batch of fewer bytes is read, with its neighbours, though it is known: that costs less than a call of the system for each.
 const SEND_BYTES_MIN: usize = 16 << 10;
+/// What a piece takes itself, in the answer and in what it is made of.
+const PIECE_COST: usize = 2 * size_of::<Piece>();
+/// Whether the system sends from files.
+const SENDS: bool = cfg!(target_os = "linux");
 /// Bytes of others between two batches that are read with them, which costs less than another read.
 const GAP_BYTES_MAX: usize = 4 << 10;
 
 /// A batch that is still in its file. It can be read as long as this lives, whatever happens to the file's name.
 #[derive(Debug, Clone)]
-pub(crate) struct Stored {
+pub(crate) struct Lent {
     pub(crate) file: Arc<File>,
     pub(crate) row: i64,
     pub(crate) spot: Spot,
@@ -48,6 +53,10 @@ pub(crate) trait Sink {
 
 /// Why a file's bytes were not sent.
 #[derive(Debug)]
+#[cfg_attr(
+    not(any(test, target_os = "linux")),
+    expect(dead_code, reason = "only Linux sends from files")
+)]
 pub(crate) enum SendError {
     /// The system cannot do that with this file. Nothing was sent.
     Unsupported,
@@ -60,19 +69,19 @@ pub(crate) enum SendError {
 #[derive(Debug, Clone)]
 pub(crate) enum Piece {
     Memory(Bytes),
-    Stored(Stored),
+    Lent(Lent),
 }
 
 impl Piece {
     pub(crate) fn len(&self) -> usize {
         match self {
             Piece::Memory(bytes) => bytes.len(),
-            Piece::Stored(stored) => stored.len(),
+            Piece::Lent(batch) => batch.len(),
         }
     }
 }
 
-impl Stored {
+impl Lent {
     fn len(&self) -> usize {
         usize::try_from(self.spot.length).unwrap_or(0)
     }
@@ -92,30 +101,42 @@ impl Stored {
     }
 
     fn read(&self, bytes: &mut [u8], from: u64) -> Result<(), String> {
-        reach(Point::StoredRead).map_err(|error| error.to_string())?;
+        reach(Point::LentRead).map_err(|error| error.to_string())?;
         read_at(&self.file, bytes, from).map_err(|error| error.to_string())
     }
 
-    /// Whether this is what comes before it.
-    fn is_framed_by(&self, frame: &[u8]) -> bool {
+    /// Whether its frame and its header begin like this.
+    fn begins_with(&self, bytes: &[u8]) -> bool {
         let length = u32::try_from(self.spot.length).unwrap_or(0);
-        [false, true]
-            .into_iter()
-            .any(|is_marked| frame == framed(self.row, length, is_marked))
+        let (frame, batch) = bytes.split_at(FRAME_BYTES.min(bytes.len()));
+        let is_framed = [false, true].map(|is_marked| framed(self.row, length, is_marked));
+        is_framed.iter().any(|expected| expected == frame)
+            && batch.len() >= HEADER_LEN
+            && is_placed_at(batch, row_offset(self.row))
     }
 }
 
 /// Bytes of memory that an answer with these takes while it is sent.
-pub(crate) fn bytes_held<'a>(pieces: impl Iterator<Item = &'a Piece>) -> usize {
-    let (mut held, mut read) = (0, 0);
-    for piece in pieces {
-        match piece {
-            Piece::Memory(bytes) => held += bytes.len(),
-            Piece::Stored(batch) if batch.is_sent() => {}
-            Piece::Stored(batch) => read += FRAME_BYTES + batch.len(),
+pub(crate) fn bytes_held(pieces: &[&[Piece]]) -> usize {
+    let all = pieces.iter().copied().flatten();
+    let in_memory = all.clone().map(|piece| match piece {
+        Piece::Memory(bytes) => bytes.len(),
+        Piece::Lent(_) => 0,
+    });
+    let of_pieces = PIECE_COST.saturating_mul(all.clone().count());
+    in_memory.sum::<usize>() + of_pieces + window_for(all, SENDS)
+}
+
+/// Bytes of a window for these. `sends`: whether the system sends from files.
+fn window_for<'a>(pieces: impl Iterator<Item = &'a Piece>, sends: bool) -> usize {
+    let bytes = pieces.map(|piece| match piece {
+        // Batches are read with their frames, and may be with what lies between them.
+        Piece::Lent(batch) if !(sends && batch.is_sent()) => {
+            FRAME_BYTES + batch.len() + GAP_BYTES_MAX
         }
-    }
-    held + read.min(WINDOW_BYTES)
+        Piece::Lent(_) | Piece::Memory(_) => 0,
+    });
+    bytes.fold(0, usize::saturating_add).min(WINDOW_BYTES)
 }
 
 /// Writes an answer.
@@ -131,7 +152,7 @@ pub(crate) fn write_answer(
     let mut window = Window {
         sink,
         segments,
-        sends: true,
+        sends: SENDS,
         bytes: Vec::new(),
         used: 0,
         parts: Vec::new(),
@@ -139,11 +160,12 @@ pub(crate) fn write_answer(
     let written = window.write_all(pieces);
     written.map_err(|failed| match failed {
         Failed::Written(error) => error,
-        Failed::Read(batch, reason) => {
-            segments.doubt(batch.spot);
+        Failed::Read(batches, reason) => {
+            segments.doubt(batches.iter().map(|batch| batch.spot));
+            let first = batches.first().map(|batch| batch.spot);
             RequestError::Unreadable {
-                file: segments.path(batch.spot.segment),
-                position: batch.spot.position,
+                file: first.map_or_else(Default::default, |spot| segments.path(spot.segment)),
+                position: first.map_or(0, |spot| spot.position),
                 reason,
             }
         }
@@ -152,7 +174,8 @@ pub(crate) fn write_answer(
 
 enum Failed<'a> {
     Written(RequestError),
-    Read(&'a Stored, String),
+    /// One of these is the reason.
+    Read(Vec<&'a Lent>, String),
 }
 
 /// What is written next.
@@ -175,33 +198,36 @@ enum Part<'a> {
 impl<'a, S: Sink> Window<'a, S> {
     fn write_all(&mut self, mut pieces: &'a [Piece]) -> Result<(), Failed<'a>> {
         while let Some((first, behind)) = pieces.split_first() {
-            let stored = match first {
+            let batch = match first {
                 Piece::Memory(bytes) => {
                     self.parts.push(Part::Memory(bytes));
                     pieces = behind;
                     continue;
                 }
-                Piece::Stored(stored) => stored,
+                Piece::Lent(batch) => batch,
             };
-            if self.sends && stored.is_sent() {
+            if self.sends && batch.is_sent() {
                 self.flush(true)?;
-                self.sends = send(self.sink, stored)?;
+                self.sends = send(self.sink, batch)?;
                 if self.sends {
                     pieces = behind;
+                } else {
+                    // It was for the small ones only.
+                    self.bytes = Vec::new();
                 }
                 continue;
             }
             if self.bytes.is_empty() {
-                self.bytes = vec![0; window_for(pieces)];
+                self.bytes = vec![0; window_for(pieces.iter(), self.sends)];
             }
             let run = run_within(pieces, self.bytes.len() - self.used, self.sends);
             if !run.is_empty() {
-                self.read(&run)?;
                 pieces = &pieces[run.len()..];
+                self.read(run)?;
             } else if self.used > 0 {
                 self.flush(true)?;
             } else {
-                self.pass(stored)?;
+                self.write_large(batch)?;
                 pieces = behind;
             }
         }
@@ -209,7 +235,7 @@ impl<'a, S: Sink> Window<'a, S> {
     }
 
     /// Reads batches that lie one behind the other.
-    fn read(&mut self, run: &[&'a Stored]) -> Result<(), Failed<'a>> {
+    fn read(&mut self, run: Vec<&'a Lent>) -> Result<(), Failed<'a>> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else {
             return Ok(());
         };
@@ -217,17 +243,17 @@ impl<'a, S: Sink> Window<'a, S> {
         let within = |position: u64| self.used + usize::try_from(position - begins).unwrap_or(0);
         let filled = self.used..within(last.ends());
         let places: Vec<usize> = run.iter().map(|batch| within(batch.begins())).collect();
-        first
-            .read(&mut self.bytes[filled.clone()], begins)
-            .map_err(|reason| Failed::Read(first, reason))?;
+        if let Err(reason) = first.read(&mut self.bytes[filled.clone()], begins) {
+            return Err(Failed::Read(run, reason));
+        }
         for (batch, at) in run.iter().zip(places) {
             let range = at + FRAME_BYTES..at + FRAME_BYTES + batch.len();
             let is_as_written = || {
-                batch.is_framed_by(&self.bytes[at..range.start])
+                batch.begins_with(&self.bytes[at..range.end])
                     && is_sound(&self.bytes[range.clone()])
             };
             if !batch.is_checked && !is_as_written() {
-                return Err(Failed::Read(batch, NOT_SOUND.to_owned()));
+                return Err(not_sound(batch));
             }
             self.parts.push(Part::Read(range));
         }
@@ -238,9 +264,7 @@ impl<'a, S: Sink> Window<'a, S> {
     }
 
     /// Reads a batch that is larger than the window, which is empty, and writes it but for what is in the window then.
-    fn pass(&mut self, batch: &'a Stored) -> Result<(), Failed<'a>> {
-        let failed = |reason| Failed::Read(batch, reason);
-        let not_sound = || failed(NOT_SOUND.to_owned());
+    fn write_large(&mut self, batch: &'a Lent) -> Result<(), Failed<'a>> {
         let (mut at, mut sounding) = (batch.begins(), None::<Sounding>);
         while at < batch.ends() {
             if self.used > 0 {
@@ -249,24 +273,26 @@ impl<'a, S: Sink> Window<'a, S> {
             let left = usize::try_from(batch.ends() - at).unwrap_or(usize::MAX);
             let size = left.min(self.bytes.len());
             let bytes = &mut self.bytes[..size];
-            batch.read(bytes, at).map_err(failed)?;
+            if let Err(reason) = batch.read(bytes, at) {
+                return Err(Failed::Read(vec![batch], reason));
+            }
+            let is_first = at == batch.begins();
             at += size as u64;
-            let mut range = 0..size;
-            if let Some(sounding) = &mut sounding {
-                sounding.go_on(bytes);
-            } else {
-                range.start = FRAME_BYTES;
+            if is_first && !batch.is_checked {
                 let begun = batch
-                    .is_framed_by(&bytes[..FRAME_BYTES])
+                    .begins_with(bytes)
                     .then(|| Sounding::begin(&bytes[FRAME_BYTES..], batch.len()));
-                sounding = Some(begun.flatten().ok_or_else(not_sound)?);
+                sounding = Some(begun.flatten().ok_or_else(|| not_sound(batch))?);
+            } else if let Some(sounding) = &mut sounding {
+                sounding.go_on(bytes);
             }
             // The end of a batch that is not sound is never given out, so nobody takes what came before it.
-            if at == batch.ends() && !sounding.is_some_and(|sounding| sounding.is_sound()) {
-                return Err(not_sound());
+            if at == batch.ends() && sounding.is_some_and(|sounding| !sounding.is_sound()) {
+                return Err(not_sound(batch));
             }
             self.used = size;
-            self.parts.push(Part::Read(range));
+            let skipped = if is_first { FRAME_BYTES } else { 0 };
+            self.parts.push(Part::Read(skipped..size));
         }
         self.segments.trust([batch.spot].into_iter());
         Ok(())
@@ -293,12 +319,14 @@ impl<'a, S: Sink> Window<'a, S> {
     }
 }
 
-const NOT_SOUND: &str = "it is not as it was written";
+fn not_sound(batch: &Lent) -> Failed<'_> {
+    Failed::Read(vec![batch], "it is not as it was written".to_owned())
+}
 
 /// Sends a batch without reading it. Returns whether the system can do that.
-fn send<'a>(sink: &impl Sink, batch: &'a Stored) -> Result<bool, Failed<'a>> {
-    let failed = |error: String| Failed::Read(batch, error);
-    reach(Point::StoredRead).map_err(|error| failed(error.to_string()))?;
+fn send<'a>(sink: &impl Sink, batch: &'a Lent) -> Result<bool, Failed<'a>> {
+    let failed = |error: String| Failed::Read(vec![batch], error);
+    reach(Point::LentRead).map_err(|error| failed(error.to_string()))?;
     let from = batch.begins() + FRAME_BYTES as u64;
     match sink.send(&batch.file, from, batch.ends()) {
         Ok(()) => Ok(true),
@@ -308,25 +336,14 @@ fn send<'a>(sink: &impl Sink, batch: &'a Stored) -> Result<bool, Failed<'a>> {
     }
 }
 
-/// Bytes of a window for what is left of an answer.
-fn window_for(pieces: &[Piece]) -> usize {
-    let frames = pieces.iter().map(|piece| match piece {
-        Piece::Memory(_) => 0,
-        Piece::Stored(batch) => FRAME_BYTES + batch.len(),
-    });
-    // Batches may be read with what lies between them.
-    let gaps = pieces.len().saturating_mul(GAP_BYTES_MAX);
-    frames.sum::<usize>().saturating_add(gaps).min(WINDOW_BYTES)
-}
-
 /// The batches at the beginning that lie one behind the other in a file and are read with their frames into so many bytes.
 /// `sends`: those that are sent end it.
-fn run_within(pieces: &[Piece], bytes_max: usize, sends: bool) -> Vec<&Stored> {
-    let mut run: Vec<&Stored> = Vec::new();
+fn run_within(pieces: &[Piece], bytes_max: usize, sends: bool) -> Vec<&Lent> {
+    let mut run: Vec<&Lent> = Vec::new();
     for piece in pieces {
         let batch = match piece {
-            Piece::Stored(batch) if !(sends && batch.is_sent()) => batch,
-            Piece::Stored(_) | Piece::Memory(_) => break,
+            Piece::Lent(batch) if !(sends && batch.is_sent()) => batch,
+            Piece::Lent(_) | Piece::Memory(_) => break,
         };
         let first = run.first().unwrap_or(&batch);
         let is_next = run.last().is_none_or(|last| {

@@ -7,7 +7,7 @@
 //! its answer is on its way ends the connection; it is noted, and whoever asks again is told what is wrong with it.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,8 +26,6 @@ const WINDOW_BYTES: usize = 256 << 10;
 const SEND_BYTES_MIN: usize = 16 << 10;
 /// What a piece takes itself, in the answer and in what it is made of.
 const PIECE_COST: usize = 2 * size_of::<Piece>();
-/// Whether the system sends from files.
-const SENDS: bool = cfg!(target_os = "linux");
 /// Bytes of others between two batches that are read with them, which costs less than another read.
 const GAP_BYTES_MAX: usize = 4 << 10;
 
@@ -47,22 +45,9 @@ pub(crate) struct Lent {
 pub(crate) trait Sink {
     /// Writes all of it. `more`: the rest of the answer follows at once.
     fn write(&self, slices: &mut [IoSlice<'_>], more: bool) -> Result<(), RequestError>;
-    /// Sends a file's bytes from `from` to `to` without reading them.
-    fn send(&self, file: &File, from: u64, to: u64) -> Result<(), SendError>;
-}
-
-/// Why a file's bytes were not sent.
-#[derive(Debug)]
-#[cfg_attr(
-    not(any(test, target_os = "linux")),
-    expect(dead_code, reason = "only Linux sends from files")
-)]
-pub(crate) enum SendError {
-    /// The system cannot do that with this file. Nothing was sent.
-    Unsupported,
-    /// They cannot be read.
-    Read(io::Error),
-    Written(RequestError),
+    /// Sends a file's bytes from `from` to `to` without reading them. Returns how far it came: less than `to` where the system
+    /// cannot go on, for whatever reason.
+    fn send(&self, file: &File, from: u64, to: u64) -> Result<u64, RequestError>;
 }
 
 /// Some of an answer.
@@ -124,7 +109,8 @@ pub(crate) fn bytes_held(pieces: &[&[Piece]]) -> usize {
         Piece::Lent(_) => 0,
     });
     let of_pieces = PIECE_COST.saturating_mul(all.clone().count());
-    in_memory.sum::<usize>() + of_pieces + window_for(all, SENDS)
+    // What the system is to send goes through a window where it cannot.
+    in_memory.sum::<usize>() + of_pieces + window_for(all, false)
 }
 
 /// Bytes of a window for these. `sends`: whether the system sends from files.
@@ -152,7 +138,7 @@ pub(crate) fn write_answer(
     let mut window = Window {
         sink,
         segments,
-        sends: SENDS,
+        sends: true,
         bytes: Vec::new(),
         used: 0,
         parts: Vec::new(),
@@ -208,13 +194,14 @@ impl<'a, S: Sink> Window<'a, S> {
             };
             if self.sends && batch.is_sent() {
                 self.flush(true)?;
-                self.sends = send(self.sink, batch)?;
-                if self.sends {
-                    pieces = behind;
-                } else {
-                    // It was for the small ones only.
-                    self.bytes = Vec::new();
+                let reached = send(self.sink, batch)?;
+                if reached < batch.ends() {
+                    // Whoever reads the rest, or writes it, finds out why.
+                    self.sends = false;
+                    self.bytes = vec![0; window_for(pieces.iter(), false)];
+                    self.write_from(batch, reached)?;
                 }
+                pieces = behind;
                 continue;
             }
             if self.bytes.is_empty() {
@@ -227,7 +214,7 @@ impl<'a, S: Sink> Window<'a, S> {
             } else if self.used > 0 {
                 self.flush(true)?;
             } else {
-                self.write_large(batch)?;
+                self.write_from(batch, batch.begins())?;
                 pieces = behind;
             }
         }
@@ -263,9 +250,10 @@ impl<'a, S: Sink> Window<'a, S> {
         Ok(())
     }
 
-    /// Reads a batch that is larger than the window, which is empty, and writes it but for what is in the window then.
-    fn write_large(&mut self, batch: &'a Lent) -> Result<(), Failed<'a>> {
-        let (mut at, mut sounding) = (batch.begins(), None::<Sounding>);
+    /// Reads a batch from a place in its file on, and writes it but for what is in the window then, which is empty before. From
+    /// its beginning it is checked, if it has to be.
+    fn write_from(&mut self, batch: &'a Lent, mut at: u64) -> Result<(), Failed<'a>> {
+        let mut sounding = None::<Sounding>;
         while at < batch.ends() {
             if self.used > 0 {
                 self.flush(true)?;
@@ -323,17 +311,13 @@ fn not_sound(batch: &Lent) -> Failed<'_> {
     Failed::Read(vec![batch], "it is not as it was written".to_owned())
 }
 
-/// Sends a batch without reading it. Returns whether the system can do that.
-fn send<'a>(sink: &impl Sink, batch: &'a Lent) -> Result<bool, Failed<'a>> {
-    let failed = |error: String| Failed::Read(vec![batch], error);
-    reach(Point::LentRead).map_err(|error| failed(error.to_string()))?;
+/// Sends a batch without reading it. Returns where in its file that ended.
+fn send<'a>(sink: &impl Sink, batch: &'a Lent) -> Result<u64, Failed<'a>> {
+    let armed = reach(Point::LentRead);
+    armed.map_err(|error| Failed::Read(vec![batch], error.to_string()))?;
     let from = batch.begins() + FRAME_BYTES as u64;
-    match sink.send(&batch.file, from, batch.ends()) {
-        Ok(()) => Ok(true),
-        Err(SendError::Unsupported) => Ok(false),
-        Err(SendError::Read(error)) => Err(failed(error.to_string())),
-        Err(SendError::Written(error)) => Err(Failed::Written(error)),
-    }
+    let sent = sink.send(&batch.file, from, batch.ends());
+    sent.map_err(Failed::Written)
 }
 
 /// The batches at the beginning that lie one behind the other in a file and are read with their frames into so many bytes.

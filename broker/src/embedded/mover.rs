@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::batch::is_sound;
+use super::batch::{is_placed_at, is_sound};
 use super::broker::Broker;
 use super::cleaner::Halt;
 use super::error::is_damage;
 use super::failpoint::{Point, reach};
 use super::ledger::Ledger;
 use super::segments::Spot;
+use super::storage::row_offset;
 
 /// Bytes that one step moves; one batch may have more.
 const STEP_BYTES: usize = 1 << 20;
@@ -142,7 +143,7 @@ fn next_step(
         let read = match broker.readers.segments.read(row, from) {
             // What is damaged stays, for its readers to be told.
             Err(error) if is_damage(&error) => continue,
-            Ok(read) if !is_sound(&read) => continue,
+            Ok(read) if !is_sound(&read) || !is_placed_at(&read, row_offset(row)) => continue,
             read => read?,
         };
         bytes += read.len();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::error::RequestError;
 use super::frame::is_timeout;
-use super::lent::{self, Piece, SendError, Sink};
+use super::lent::{self, Piece, Sink};
 use super::segments::Segments;
 use super::vectored::write_pieces_to;
 
@@ -77,47 +77,25 @@ impl Sink for Outlet {
         written.map_err(|error| self.unwritten(error))
     }
 
-    fn send(&self, file: &File, from: u64, to: u64) -> Result<(), SendError> {
+    fn send(&self, file: &File, from: u64, to: u64) -> Result<u64, RequestError> {
         use rustix::io::Errno;
 
         let mut at = from;
         while at < to {
             let left = usize::try_from(to - at).unwrap_or(usize::MAX);
             match rustix::fs::sendfile(&*self.stream, file, Some(&mut at), left) {
-                Ok(0) => return Err(SendError::Read(io::ErrorKind::UnexpectedEof.into())),
+                Ok(0) => break,
                 Ok(_) | Err(Errno::INTR) => {}
-                // Not every file system has it, nor does every sandbox let it through.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) if at == from => {
-                    return Err(SendError::Unsupported);
+                // The reader has had its time, or has gone.
+                Err(error @ (Errno::AGAIN | Errno::PIPE | Errno::CONNRESET)) => {
+                    return Err(self.unwritten(error.into()));
                 }
-                Err(error) if is_of_the_peer(error) => {
-                    return Err(SendError::Written(self.unwritten(error.into())));
-                }
-                Err(error) => return Err(SendError::Read(error.into())),
+                // Not every file system has it, nor does every sandbox let it through; or the file cannot be read.
+                Err(_) => break,
             }
         }
-        Ok(())
+        Ok(at)
     }
-}
-
-/// Whether the reader, or the way to it, is the reason why it was not sent. Everything else is the file's.
-#[cfg(target_os = "linux")]
-fn is_of_the_peer(error: rustix::io::Errno) -> bool {
-    use rustix::io::Errno;
-
-    let peers = [
-        Errno::AGAIN,
-        Errno::PIPE,
-        Errno::CONNRESET,
-        Errno::CONNABORTED,
-        Errno::NOTCONN,
-        Errno::TIMEDOUT,
-        Errno::HOSTUNREACH,
-        Errno::NETUNREACH,
-        Errno::NETDOWN,
-        Errno::NOBUFS,
-    ];
-    peers.contains(&error)
 }
 
 /// A stream that is told of each write that more comes at once, so that its reader is not woken for a few bytes.
@@ -157,7 +135,7 @@ impl Sink for Outlet {
         written.map_err(|error| self.unwritten(error))
     }
 
-    fn send(&self, _: &File, _: u64, _: u64) -> Result<(), SendError> {
-        Err(SendError::Unsupported)
+    fn send(&self, _: &File, from: u64, _: u64) -> Result<u64, RequestError> {
+        Ok(from)
     }
 }

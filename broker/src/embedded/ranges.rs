@@ -27,6 +27,16 @@ impl Ranges {
         self.ends.insert(start, end);
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Range<u64>> {
+        self.ends.iter().map(|(start, end)| *start..*end)
+    }
+
+    /// Whether some of it is there, or what lies beside it.
+    pub(crate) fn touches(&self, range: &Range<u64>) -> bool {
+        let before = self.ends.range(..=range.end).next_back();
+        before.is_some_and(|(_, end)| *end >= range.start)
+    }
+
     /// Whether all of it is there.
     pub(crate) fn holds(&self, range: &Range<u64>) -> bool {
         let before = self.ends.range(..=range.start).next_back();
@@ -55,6 +65,9 @@ mod tests {
                     let held = all[start..end].iter().all(|held| *held);
                     let range = start as u64..end as u64;
                     assert_eq!(ranges.holds(&range), held, "seed {seed}: {range:?}");
+                    let beside = start.saturating_sub(1)..(end + 1).min(64);
+                    let touched = all[beside].iter().any(|held| *held);
+                    assert_eq!(ranges.touches(&range), touched, "seed {seed}: {range:?}");
                 }
             }
             let runs = all

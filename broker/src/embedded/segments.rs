@@ -30,8 +30,8 @@ use super::segment_file::{FRAME_BYTES, framed, read_at, refusal, sync_folder, un
 pub(crate) const SEALED: i64 = i64::MAX;
 /// Segments kept open for readers.
 const OPEN_MAX: usize = 24;
-/// A batch of fewer bytes that was found to be as it was written is not remembered.
-const TRUST_BYTES_MIN: i64 = 16 << 10;
+/// Fewer bytes that were found to be as they were written are not remembered.
+const TRUST_BYTES_MIN: u64 = 16 << 10;
 
 /// Where a batch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,8 @@ struct State {
     open: HashMap<i64, Arc<File>>,
     /// Those that were deleted when somebody had them.
     gone: Vec<Weak<File>>,
+    /// The last one for which there was no room.
+    passing: Option<(i64, Arc<File>)>,
     /// What is known to be as it was written: this process wrote it, or has checked it.
     checked: HashMap<i64, Ranges>,
     /// Batches that could not be read when their answer was on its way already.
@@ -96,6 +98,41 @@ pub(crate) struct Reading<'a> {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         self.segments.state().reads.remove(&self.number);
+    }
+}
+
+impl State {
+    /// Whether a segment is open, or may be. Those that are not lent are closed for it.
+    fn has_room_for(&mut self, id: i64) -> bool {
+        if self.open.contains_key(&id) {
+            return true;
+        }
+        self.gone.retain(|file| file.strong_count() > 0);
+        if self.open.len() + self.gone.len() >= OPEN_MAX {
+            // There is one handle of each.
+            self.open.retain(|_, file| Arc::strong_count(file) > 1);
+        }
+        self.open.len() + self.gone.len() < OPEN_MAX
+    }
+
+    /// A segment's file that was opened before, and whether it stays open.
+    fn find(&mut self, id: i64) -> Option<(Arc<File>, bool)> {
+        if let Some(file) = self.open.get(&id) {
+            return Some((Arc::clone(file), true));
+        }
+        let (_, file) = self.passing.take_if(|(passing, _)| *passing == id)?;
+        let is_kept = self.keep(id, &file);
+        Some((file, is_kept))
+    }
+
+    fn keep(&mut self, id: i64, file: &Arc<File>) -> bool {
+        let has_room = self.has_room_for(id);
+        if has_room {
+            self.open.insert(id, Arc::clone(file));
+        } else {
+            self.passing = Some((id, Arc::clone(file)));
+        }
+        has_room
     }
 }
 
@@ -342,8 +379,10 @@ impl Segments {
     pub(crate) fn lend(&self, row: i64, spot: Spot, end_offset: i64) -> Option<Lent> {
         let frame = spot.frame()?;
         let is_checked = {
-            let state = self.state();
-            if state.doubted.contains(&(spot.segment, spot.position)) {
+            let mut state = self.state();
+            if state.doubted.contains(&(spot.segment, spot.position))
+                || !state.has_room_for(spot.segment)
+            {
                 return None;
             }
             let checked = state.checked.get(&spot.segment);
@@ -359,16 +398,25 @@ impl Segments {
         })
     }
 
-    /// Notes that the batches there are as they were written. The large ones are not checked again as long as this process runs;
-    /// to note the others would take more than it saves.
+    /// Notes that the batches there are as they were written: they are not checked again as long as this process runs. Small ones
+    /// that lie by themselves are forgotten at once; to note them would take more than it saves.
     pub(crate) fn trust(&self, spots: impl Iterator<Item = Spot>) {
+        let mut fresh: BTreeMap<i64, Ranges> = BTreeMap::new();
+        for spot in spots {
+            if let Some(frame) = spot.frame() {
+                fresh.entry(spot.segment).or_default().insert(frame);
+            }
+        }
         let mut state = self.state();
-        for spot in spots.filter(|spot| spot.length >= TRUST_BYTES_MIN) {
-            if let Some(frame) = spot.frame()
-                && state.sizes.contains_key(&spot.segment)
-            {
-                let checked = state.checked.entry(spot.segment).or_default();
-                checked.insert(frame);
+        for (segment, ranges) in fresh {
+            if !state.sizes.contains_key(&segment) {
+                continue;
+            }
+            let checked = state.checked.entry(segment).or_default();
+            for range in ranges.iter() {
+                if range.end - range.start >= TRUST_BYTES_MIN || checked.touches(&range) {
+                    checked.insert(range);
+                }
             }
         }
     }
@@ -388,30 +436,23 @@ impl Segments {
     fn file(&self, id: i64) -> rusqlite::Result<(Arc<File>, u64, bool)> {
         let failed = |error: io::Error| refusal(&error, &self.path(id));
         let size = {
-            let state = self.state();
+            let mut state = self.state();
             let Some(&size) = state.sizes.get(&id) else {
                 return Err(failed(io::ErrorKind::NotFound.into()));
             };
-            if let Some(file) = state.open.get(&id) {
-                return Ok((Arc::clone(file), size, true));
+            if let Some((file, is_kept)) = state.find(id) {
+                return Ok((file, size, is_kept));
             }
             size
         };
         let file = Arc::new(File::open(self.path(id)).map_err(failed)?);
         let mut state = self.state();
-        if let Some(file) = state.open.get(&id) {
+        if let Some((file, is_kept)) = state.find(id) {
             // Somebody else was quicker.
-            return Ok((Arc::clone(file), size, true));
+            return Ok((file, size, is_kept));
         }
-        state.gone.retain(|file| file.strong_count() > 0);
-        if state.open.len() + state.gone.len() >= OPEN_MAX {
-            // Those that are lent stay: there is one handle of each.
-            state.open.retain(|_, file| Arc::strong_count(file) > 1);
-        }
-        let is_kept = state.open.len() + state.gone.len() < OPEN_MAX;
-        if is_kept {
-            state.open.insert(id, Arc::clone(&file));
-        }
+        // It may have just been deleted.
+        let is_kept = state.sizes.contains_key(&id) && state.keep(id, &file);
         Ok((file, size, is_kept))
     }
 
@@ -511,6 +552,7 @@ impl Segments {
         let (free, left): (Vec<_>, Vec<_>) =
             condemned.into_iter().partition(|(from, _)| *from <= oldest);
         for (_, id) in &free {
+            state.passing.take_if(|(passing, _)| passing == id);
             let file = state.open.remove(id);
             let lent = file.filter(|file| Arc::strong_count(file) > 1);
             state.gone.extend(lent.as_ref().map(Arc::downgrade));

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
+use super::batch::{HEADER_LEN, is_placed_at};
 use super::broker::Broker;
 use super::cleaner::{Halt, earlier};
 use super::compaction::{Fate, GivenUp, NewestKeys, Sweep};
@@ -353,8 +354,12 @@ fn read_batches(
             Err(error) if is_damage(&error) => Bytes::new(),
             bytes => bytes?,
         };
+        let base_offset = row_offset(row.get(4)?);
+        // What is not at its place is as damaged as what no checksum fits: it stays as it is.
+        let is_placed = bytes.len() >= HEADER_LEN && is_placed_at(&bytes, base_offset);
+        let bytes = if is_placed { bytes } else { Bytes::new() };
         let batch = Batch {
-            base_offset: row_offset(row.get(4)?),
+            base_offset,
             last_offset: row.get(5)?,
             bytes,
             until_ms: row.get(6)?,

@@ -178,24 +178,27 @@ fn a_connection_that_asks_nothing_is_closed_after_its_time() {
 
 #[test]
 fn a_connection_whose_answers_are_left_unread_is_closed_after_its_time() {
-    // Answers from memory, and from files: what this broker wrote, what it has to check first.
-    let cold = ["--idle", "300", "--tail-bytes", "0"];
-    for (arguments, restarts) in [(&cold[..2], false), (&cold[..], false), (&cold[..], true)] {
+    // Answers from memory; from files, of what this broker wrote; of what it has to check on its way.
+    let all = ["--idle", "300", "--tail-bytes", "0"];
+    for (arguments, sizes, restarts) in [
+        (&all[..2], [1_000_000; 1].as_slice(), false),
+        (&all[..], &[300_000; 20], false),
+        (&all[..], &[300_000; 20], true),
+    ] {
         let mut world = World::start(arguments);
         let mut other = world.wire();
         other.make_topic("large", 1, &[]);
-        for _ in 0..5 {
-            assert_eq!(other.produce("large", 0, 1_000_000).0, 0);
+        for size in sizes {
+            assert_eq!(other.produce("large", 0, *size).0, 0);
         }
         drop(other);
         if restarts {
             world = world.restart(arguments);
         }
-        let wish = framed(&fetch_request("large", 0, 0, 0), 12);
-        let mut other = world.wire();
-        assert!(other.fetch("large", 0) > 1_000_000);
-        drop(other);
         let before = world.at_rest();
+        let mut wish = fetch_request("large", 0, 0, 0).with_max_bytes(i32::MAX);
+        wish.topics[0].partitions[0].partition_max_bytes = i32::MAX;
+        let wish = framed(&wish, 12);
         let deaf: Vec<Wire> = (0..4)
             .map(|round| {
                 let mut wire = world.wire();

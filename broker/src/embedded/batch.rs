@@ -218,9 +218,14 @@ impl Sounding {
     }
 }
 
-/// Whether what no checksum covers of a sound batch is as [`placed`] writes it for this place.
+/// Whether a stored batch is as it was written, at this place.
+pub(crate) fn is_intact(batch: &[u8], offset: i64) -> bool {
+    is_placed_at(batch, offset) && is_sound(batch)
+}
+
+/// Whether what no checksum covers of a stored batch is as [`placed`] writes it for this place. Its beginning is enough.
 pub(crate) fn is_placed_at(batch: &[u8], offset: i64) -> bool {
-    base_offset(batch) == offset && batch[12..=16] == [0, 0, 0, 0, 2]
+    batch.len() >= HEADER_LEN && base_offset(batch) == offset && batch[12..=16] == [0, 0, 0, 0, 2]
 }
 
 fn checksum_holds(batch: &[u8]) -> bool {

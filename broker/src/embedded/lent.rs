@@ -13,17 +13,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::batch::{HEADER_LEN, Sounding, is_placed_at, is_sound};
+use super::batch::{Sounding, is_placed_at, is_sound};
 use super::error::RequestError;
 use super::failpoint::{Point, reach};
-use super::segment_file::{FRAME_BYTES, framed, read_at};
+use super::segment_file::{FRAME_BYTES, is_frame_of, read_at};
 use super::segments::{Segments, Spot};
 use super::storage::row_offset;
 
 /// Bytes that are read from a file at once: little enough to be in the processor's cache still when they are written.
 const WINDOW_BYTES: usize = 256 << 10;
 /// A batch of fewer bytes is read, with its neighbours, though it is known: that costs less than a call of the system for each.
-const SEND_BYTES_MIN: usize = 16 << 10;
+pub(crate) const SEND_BYTES_MIN: usize = 16 << 10;
 /// What a piece takes itself, in the answer and in what it is made of.
 const PIECE_COST: usize = 2 * size_of::<Piece>();
 /// Bytes of others between two batches that are read with them, which costs less than another read.
@@ -94,10 +94,7 @@ impl Lent {
     fn begins_with(&self, bytes: &[u8]) -> bool {
         let length = u32::try_from(self.spot.length).unwrap_or(0);
         let (frame, batch) = bytes.split_at(FRAME_BYTES.min(bytes.len()));
-        let is_framed = [false, true].map(|is_marked| framed(self.row, length, is_marked));
-        is_framed.iter().any(|expected| expected == frame)
-            && batch.len() >= HEADER_LEN
-            && is_placed_at(batch, row_offset(self.row))
+        is_frame_of(frame, self.row, length) && is_placed_at(batch, row_offset(self.row))
     }
 }
 

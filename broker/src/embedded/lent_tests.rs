@@ -345,7 +345,7 @@ fn what_is_lent_is_read_to_its_end_though_its_segment_goes() {
     let pieces = lent(&segments, &spots);
     let expected = joined(&pieces, &segments).unwrap();
     world.delete_to(3);
-    let _ = world.commit(1);
+    world.commit(1);
     segments.condemn([spots[0].segment]);
     assert!(
         !world

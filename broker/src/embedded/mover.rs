@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::batch::{is_placed_at, is_sound};
+use super::batch::is_intact;
 use super::broker::Broker;
 use super::cleaner::Halt;
 use super::error::is_damage;
@@ -143,7 +143,7 @@ fn next_step(
         let read = match broker.readers.segments.read(row, from) {
             // What is damaged stays, for its readers to be told.
             Err(error) if is_damage(&error) => continue,
-            Ok(read) if !is_sound(&read) || !is_placed_at(&read, row_offset(row)) => continue,
+            Ok(read) if !is_intact(&read, row_offset(row)) => continue,
             read => read?,
         };
         bytes += read.len();

@@ -20,6 +20,13 @@ pub(crate) fn framed(row: i64, length: u32, is_marked: bool) -> [u8; FRAME_BYTES
     frame
 }
 
+/// Whether this is what comes before the batch of a row, marked or not.
+pub(crate) fn is_frame_of(frame: &[u8], row: i64, length: u32) -> bool {
+    [false, true]
+        .iter()
+        .any(|&is_marked| frame == framed(row, length, is_marked))
+}
+
 /// The row id, the length, and whether the frame is marked.
 pub(crate) fn unframed(frame: [u8; FRAME_BYTES]) -> (i64, u32, bool) {
     let [r0, r1, r2, r3, r4, r5, r6, r7, l0, l1, l2, l3] = frame;

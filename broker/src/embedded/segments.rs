@@ -22,16 +22,14 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::batch::is_sound;
 use super::failpoint::{Point, pass};
-use super::lent::Lent;
+use super::lent::{Lent, SEND_BYTES_MIN};
 use super::ranges::Ranges;
-use super::segment_file::{FRAME_BYTES, framed, read_at, refusal, sync_folder, unframed};
+use super::segment_file::{FRAME_BYTES, is_frame_of, read_at, refusal, sync_folder, unframed};
 
 /// What a segment's row has as `indexed` when the segment gets no more.
 pub(crate) const SEALED: i64 = i64::MAX;
 /// Segments kept open for readers.
 const OPEN_MAX: usize = 24;
-/// Fewer bytes that were found to be as they were written are not remembered.
-const TRUST_BYTES_MIN: u64 = 16 << 10;
 
 /// Where a batch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,9 +277,8 @@ impl Segments {
         read_at(&file, &mut bytes, frame.start).map_err(failed)?;
         let mut bytes = Bytes::from(bytes);
         let frame = bytes.split_to(FRAME_BYTES);
-        let is = |is_marked| frame[..] == framed(row, length, is_marked);
         // Another batch may be there when the file and its folder are not of the same state.
-        if !is(false) && !is(true) {
+        if !is_frame_of(&frame, row, length) {
             return Err(failed(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "another batch is in its place",
@@ -414,7 +411,7 @@ impl Segments {
             }
             let checked = state.checked.entry(segment).or_default();
             for range in ranges.iter() {
-                if range.end - range.start >= TRUST_BYTES_MIN || checked.touches(&range) {
+                if range.end - range.start >= SEND_BYTES_MIN as u64 || checked.touches(&range) {
                     checked.insert(range);
                 }
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi, params};
 
-use super::batch::{is_placed_at, is_sound};
+use super::batch::is_intact;
 use super::checkpoint;
 use super::error::{EmbeddedError, is_damage};
 use super::failpoint::{Point, reach};
@@ -286,9 +286,7 @@ fn sound(
     row: &rusqlite::Row<'_>,
 ) -> rusqlite::Result<Bytes> {
     match bytes_of(row, segments) {
-        Ok(bytes) if is_sound(&bytes) && is_placed_at(&bytes, row_offset(row.get("id")?)) => {
-            Ok(bytes)
-        }
+        Ok(bytes) if is_intact(&bytes, row_offset(row.get("id")?)) => Ok(bytes),
         Ok(_) => Err(damaged(db, partition, row.get("id")?, "")),
         Err(error) if is_damage(&error) => {
             let why = format!(": {error}");

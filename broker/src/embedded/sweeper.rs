@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
-use super::batch::{HEADER_LEN, is_placed_at};
+use super::batch::is_placed_at;
 use super::broker::Broker;
 use super::cleaner::{Halt, earlier};
 use super::compaction::{Fate, GivenUp, NewestKeys, Sweep};
@@ -356,7 +356,7 @@ fn read_batches(
         };
         let base_offset = row_offset(row.get(4)?);
         // What is not at its place is as damaged as what no checksum fits: it stays as it is.
-        let is_placed = bytes.len() >= HEADER_LEN && is_placed_at(&bytes, base_offset);
+        let is_placed = is_placed_at(&bytes, base_offset);
         let bytes = if is_placed { bytes } else { Bytes::new() };
         let batch = Batch {
             base_offset,

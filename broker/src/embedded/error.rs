@@ -183,7 +183,7 @@ pub(crate) enum RequestError {
     #[error("nothing of an answer was read for {after:?}: its client is stuck")]
     Unread { after: Duration },
     /// Records could not be read when their answer was on its way already. Whoever asks again is told in the answer.
-    #[error("an answer is cut off: the batch at byte {position} of {} cannot be given out: {reason}; when it is asked for again, the log names its topic and offset", file.display())]
+    #[error("an answer is cut off: the batch at byte {position} of {} cannot be given out: {reason}; if it is damaged, the next answer says so, and the log names its topic and offset", file.display())]
     Unreadable {
         file: PathBuf,
         position: i64,

@@ -15,7 +15,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
@@ -23,13 +23,12 @@ use rusqlite::{Connection, OptionalExtension};
 use super::batch::is_sound;
 use super::failpoint::{Point, pass};
 use super::lent::{Lent, SEND_BYTES_MIN};
+use super::open_files::OpenFiles;
 use super::ranges::Ranges;
 use super::segment_file::{FRAME_BYTES, is_frame_of, read_at, refusal, sync_folder, unframed};
 
 /// What a segment's row has as `indexed` when the segment gets no more.
 pub(crate) const SEALED: i64 = i64::MAX;
-/// Segments kept open for readers.
-const OPEN_MAX: usize = 24;
 
 /// Where a batch is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,11 +65,7 @@ struct State {
     is_lasting: bool,
     /// Bytes of every segment there is.
     sizes: BTreeMap<i64, u64>,
-    open: HashMap<i64, Arc<File>>,
-    /// Those that were deleted when somebody had them.
-    gone: Vec<Weak<File>>,
-    /// The last one for which there was no room.
-    passing: Option<(i64, Arc<File>)>,
+    open: OpenFiles,
     /// What is known to be as it was written: this process wrote it, or has checked it.
     checked: HashMap<i64, Ranges>,
     /// Batches that could not be read when their answer was on its way already.
@@ -96,41 +91,6 @@ pub(crate) struct Reading<'a> {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         self.segments.state().reads.remove(&self.number);
-    }
-}
-
-impl State {
-    /// Whether a segment is open, or may be. Those that are not lent are closed for it.
-    fn has_room_for(&mut self, id: i64) -> bool {
-        if self.open.contains_key(&id) {
-            return true;
-        }
-        self.gone.retain(|file| file.strong_count() > 0);
-        if self.open.len() + self.gone.len() >= OPEN_MAX {
-            // There is one handle of each.
-            self.open.retain(|_, file| Arc::strong_count(file) > 1);
-        }
-        self.open.len() + self.gone.len() < OPEN_MAX
-    }
-
-    /// A segment's file that was opened before, and whether it stays open.
-    fn find(&mut self, id: i64) -> Option<(Arc<File>, bool)> {
-        if let Some(file) = self.open.get(&id) {
-            return Some((Arc::clone(file), true));
-        }
-        let (_, file) = self.passing.take_if(|(passing, _)| *passing == id)?;
-        let is_kept = self.keep(id, &file);
-        Some((file, is_kept))
-    }
-
-    fn keep(&mut self, id: i64, file: &Arc<File>) -> bool {
-        let has_room = self.has_room_for(id);
-        if has_room {
-            self.open.insert(id, Arc::clone(file));
-        } else {
-            self.passing = Some((id, Arc::clone(file)));
-        }
-        has_room
     }
 }
 
@@ -378,7 +338,7 @@ impl Segments {
         let is_checked = {
             let mut state = self.state();
             if state.doubted.contains(&(spot.segment, spot.position))
-                || !state.has_room_for(spot.segment)
+                || !state.open.has_room_for(spot.segment)
             {
                 return None;
             }
@@ -437,19 +397,19 @@ impl Segments {
             let Some(&size) = state.sizes.get(&id) else {
                 return Err(failed(io::ErrorKind::NotFound.into()));
             };
-            if let Some((file, is_kept)) = state.find(id) {
+            if let Some((file, is_kept)) = state.open.find(id) {
                 return Ok((file, size, is_kept));
             }
             size
         };
         let file = Arc::new(File::open(self.path(id)).map_err(failed)?);
         let mut state = self.state();
-        if let Some((file, is_kept)) = state.find(id) {
+        if let Some((file, is_kept)) = state.open.find(id) {
             // Somebody else was quicker.
             return Ok((file, size, is_kept));
         }
         // It may have just been deleted.
-        let is_kept = state.sizes.contains_key(&id) && state.keep(id, &file);
+        let is_kept = state.sizes.contains_key(&id) && state.open.keep(id, &file);
         Ok((file, size, is_kept))
     }
 
@@ -549,10 +509,7 @@ impl Segments {
         let (free, left): (Vec<_>, Vec<_>) =
             condemned.into_iter().partition(|(from, _)| *from <= oldest);
         for (_, id) in &free {
-            state.passing.take_if(|(passing, _)| passing == id);
-            let file = state.open.remove(id);
-            let lent = file.filter(|file| Arc::strong_count(file) > 1);
-            state.gone.extend(lent.as_ref().map(Arc::downgrade));
+            state.open.forget(*id);
             state.sizes.remove(id);
             state.checked.remove(id);
             state.doubted.retain(|(segment, _)| segment != id);

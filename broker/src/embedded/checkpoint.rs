@@ -24,14 +24,14 @@ const STEP_BYTES: u64 = 4 << 20;
 const LOG_BYTES_MAX: u64 = 64 << 20;
 
 thread_local! {
-    /// Pages in the log after the last commit of this thread.
-    static LOG_PAGES: Cell<u32> = const { Cell::new(0) };
+    /// Pages in the log after the last commit of this thread, until somebody looks.
+    static LOG_PAGES: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 /// Has the length of the log noted with each commit of this connection. SQLite copies it no more by itself.
 pub(crate) fn take_over(db: &Connection) {
     fn note(_: &Wal, pages: c_int) -> rusqlite::Result<()> {
-        LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
+        LOG_PAGES.set(u32::try_from(pages).ok());
         Ok(())
     }
     db.wal_hook(Some(note));
@@ -121,6 +121,7 @@ pub(crate) fn run(checkpoints: &Checkpoints, db: &Connection) {
 #[derive(Debug)]
 pub(crate) struct LogWatch {
     page_bytes: u64,
+    pages: u32,
     asked_at: u64,
     waited_at: u64,
 }
@@ -145,14 +146,17 @@ impl LogWatch {
     fn with_pages(page_bytes: u32) -> LogWatch {
         LogWatch {
             page_bytes: page_bytes.into(),
+            pages: 0,
             asked_at: 0,
             waited_at: 0,
         }
     }
 
-    /// Looks at the log after a commit, and has it copied when it is long.
+    /// Looks at the log after a commit, on the thread that made it, and has it copied when it is long.
     pub(crate) fn after_commit(&mut self, db: &Connection, checkpoints: &Checkpoints) {
-        match self.judge(u64::from(LOG_PAGES.get()) * self.page_bytes) {
+        // Commits are made on many threads, and not each is one of the file.
+        self.pages = LOG_PAGES.take().unwrap_or(self.pages);
+        match self.judge(u64::from(self.pages) * self.page_bytes) {
             Due::Nothing => {}
             Due::Copy => checkpoints.ask(Asked::Copy),
             Due::Wait => {
@@ -238,10 +242,11 @@ mod tests {
             .unwrap();
         };
         (0..10).for_each(note);
-        let long = LOG_PAGES.get();
-        assert!(long >= 10, "{long}");
+        let long = LOG_PAGES.take();
+        assert!(long >= Some(10), "{long:?}");
         checkpoints.copy(&db).unwrap();
         note(10);
-        assert!(LOG_PAGES.get() < long, "{}", LOG_PAGES.get());
+        let short = LOG_PAGES.take();
+        assert!(short.is_some() && short < long, "{short:?}");
     }
 }

@@ -1,11 +1,13 @@
 //! One connection: requests in, answers out, in order.
 //!
-//! One thread reads and answers. With the first produce request a second one starts that waits for commits and
+//! One thread reads and answers. As long as a client sends one request at a time, it waits for its commits too, or makes them. With the first
+//! request that comes before the one ahead of it is answered, a second thread starts that waits for commits and
 //! writes the answers, so that requests which follow on the same connection share the next commit.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -25,6 +27,8 @@ use super::waker::Waker;
 const ANSWERS_WAITING_MAX: usize = 64;
 /// Bytes of memory of answers that may wait to be written to one connection; a larger one waits alone.
 const ANSWERS_WAITING_BYTES_MAX: usize = 4 << 20;
+/// Requests that are not waited for by the thread that reads, after one that came before the one ahead of it was answered.
+const READ_ON_FOR: u32 = 100;
 /// Bytes of answers that are written together, with the one that goes beyond.
 const ANSWERS_TOGETHER_BYTES: usize = 16 << 10;
 /// Bytes read at once.
@@ -55,20 +59,22 @@ pub(crate) fn serve(
     let mut output = Output {
         outlet: Outlet::new(stream, idle_max, &broker.readers.segments)?,
         answers: None,
+        read_on_for: 0,
     };
     let result = loop {
         let frame = match frames.next() {
             Ok(frame) => frame,
             Err(error) => break Err(error),
         };
-        let sent = answer(broker, &host, waker, frame).and_then(|reply| output.send(reply));
+        let sent =
+            answer(broker, &host, waker, frame).and_then(|reply| output.send(reply, &frames));
         if let Err(error) = sent {
             break Err(error);
         }
     };
     if matches!(result, Err(RequestError::Foreign(Foreign::Http))) {
         // A courtesy: whoever does not take it is gone.
-        let _ = output.send(Reply::Now(BytesMut::from(NO_HTTP)));
+        let _ = output.send(Reply::Now(BytesMut::from(NO_HTTP)), &frames);
     }
     output.finish();
     result
@@ -97,6 +103,8 @@ struct Output {
     outlet: Outlet,
     /// The second thread, once there is one.
     answers: Option<Answers>,
+    /// How many of the next answers that come with a commit are not waited for here.
+    read_on_for: u32,
 }
 
 /// What the second thread writes, in order.
@@ -104,26 +112,54 @@ struct Answers {
     queue: SyncSender<Waiting>,
     /// What waits in the queue holds of it.
     memory: Arc<Memory>,
+    /// Each answer that is not written yet has one too.
+    unwritten: Arc<()>,
     writer: JoinHandle<()>,
 }
 
 struct Waiting {
     reply: Reply,
     _held: Option<Held>,
+    _unwritten: Arc<()>,
 }
 
 impl Output {
-    fn send(&mut self, reply: Reply) -> Result<(), RequestError> {
-        if self.answers.is_none() && matches!(reply, Reply::Later(_)) {
-            self.answers = Some(Answers::start(&self.outlet)?);
+    fn send(&mut self, reply: Reply, frames: &Frames<'_>) -> Result<(), RequestError> {
+        let is_next = self.answers.as_ref().is_none_or(Answers::is_done);
+        match reply {
+            Reply::None => Ok(()),
+            Reply::Now(bytes) if is_next => self.outlet.write(&bytes),
+            Reply::Pieces(pieces, _held) if is_next => self.outlet.write_pieces(&pieces),
+            Reply::Later(later) if is_next && self.waits(frames) => {
+                let bytes = later.wait()?;
+                if frames.has_more() {
+                    self.read_on_for = READ_ON_FOR;
+                }
+                self.outlet.write(&bytes)
+            }
+            Reply::Later(mut later) => {
+                later.call();
+                self.answers()?.send(Reply::Later(later))
+            }
+            reply @ (Reply::Now(_) | Reply::Pieces(..)) => self.answers()?.send(reply),
         }
-        match (&self.answers, reply) {
-            (_, Reply::None) => Ok(()),
-            (Some(answers), reply) => answers.send(reply),
-            (None, Reply::Now(bytes)) => self.outlet.write(&bytes),
-            (None, Reply::Pieces(pieces, _held)) => self.outlet.write_pieces(&pieces),
-            (None, Reply::Later(_)) => unreachable!("a thread was started above"),
+    }
+
+    /// Whether an answer that comes with a commit is waited for before the next request is read.
+    fn waits(&mut self, frames: &Frames<'_>) -> bool {
+        if frames.has_more() {
+            self.read_on_for = READ_ON_FOR;
         }
+        self.read_on_for = self.read_on_for.saturating_sub(1);
+        self.read_on_for == 0
+    }
+
+    fn answers(&mut self) -> Result<&Answers, RequestError> {
+        let answers = match self.answers.take() {
+            Some(answers) => answers,
+            None => Answers::start(&self.outlet)?,
+        };
+        Ok(self.answers.insert(answers))
     }
 
     /// Sends what is still to come and ends the second thread.
@@ -156,8 +192,16 @@ impl Answers {
         Ok(Answers {
             queue,
             memory,
+            unwritten: Arc::default(),
             writer,
         })
+    }
+
+    /// Whether all that was sent is written: what comes next may be written by anybody.
+    fn is_done(&self) -> bool {
+        let is_done = Arc::strong_count(&self.unwritten) == 1;
+        fence(Ordering::Acquire);
+        is_done
     }
 
     fn send(&self, reply: Reply) -> Result<(), RequestError> {
@@ -172,7 +216,11 @@ impl Answers {
             None => None,
         };
         self.queue
-            .send(Waiting { reply, _held })
+            .send(Waiting {
+                reply,
+                _held,
+                _unwritten: Arc::clone(&self.unwritten),
+            })
             .map_err(|_| ended())
     }
 }
@@ -213,7 +261,11 @@ fn write_answer(
     first: Waiting,
     waiting: &Receiver<Waiting>,
 ) -> Result<Option<Waiting>, RequestError> {
-    let Waiting { reply, _held } = first;
+    let Waiting {
+        reply,
+        _held,
+        _unwritten,
+    } = first;
     let mut bytes = match reply {
         Reply::Now(bytes) => return outlet.write(&bytes).map(|()| None),
         Reply::Pieces(pieces, _held) => {

@@ -72,6 +72,11 @@ impl<'a> Frames<'a> {
         Ok(Frame { bytes, held })
     }
 
+    /// Whether more has come already, or the client has ended.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.reader.buffer().is_empty() || is_readable(self.stream)
+    }
+
     /// The length field of the next request.
     fn length(&mut self) -> Result<[u8; 4], RequestError> {
         let mut length = [0; 4];
@@ -161,6 +166,20 @@ impl<'a> Frames<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a read would return at once.
+#[cfg(target_os = "linux")]
+fn is_readable(stream: &TcpStream) -> bool {
+    use rustix::net::{RecvFlags, recv};
+    let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    recv(stream, &mut [0; 1], look) != Err(rustix::io::Errno::AGAIN)
+}
+
+/// Elsewhere it is not known.
+#[cfg(not(target_os = "linux"))]
+fn is_readable(_: &TcpStream) -> bool {
+    false
 }
 
 /// Whether a read or a write of a socket ended because its time was over.

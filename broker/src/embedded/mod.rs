@@ -7,7 +7,7 @@
 //! | requests | `produce`, `fetch` with `fetched`, `list_offsets`, `metadata`, `offsets`, `membership`, `group_admin`, `admin`, `configs` with `broker_settings`, `log_dirs`, `txn_api`, `txn_admin` |
 //! | rules | `ranges`, `batch`, `records`, `record_rules`, `codec`, `fold`, `unpacked`, `sequence`, `settings`, `setting_docs`, `policy`, `retention`, `compaction`, `group` with `group_call`, `group_member`, `group_round`: pure |
 //! | state | `partition`, `topics` (committed, shared), `coordinator` (groups), `txn` |
-//! | file | `writer` (group commit), `checkpoint` (its log), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads), `segments` with `segment_file`, `open_files`, `appender` (records beside it), `ahead` (what they have before it) |
+//! | file | `writer` (group commit) with `changes`, `checkpoint` (its log), `ledger` with `ledger_load`, `topic_change`, `swap` (the writer's view), `layout`, `storage` (lock, cold reads), `segments` with `segment_file`, `open_files`, `appender` (records beside it), `ahead` (what they have before it) |
 //! | cleaning | `cleaner` (rounds, retention) woken by `news`, `sweeper` (compaction), `expiry` (offsets, producers), `mover` (segments), `space` (pages, log), `spare` (a full disk) |
 //! | tests | `failpoint` (where a test lets the broker die or its file refuse; in no release) |
 //!
@@ -22,6 +22,7 @@ mod appender;
 mod batch;
 mod broker;
 mod broker_settings;
+mod changes;
 mod checkpoint;
 mod cleaner;
 mod codec;

@@ -380,7 +380,7 @@ impl Drop for End {
     }
 }
 
-fn expire_txns(queue: &WriteQueue, clock: &TxnClock) {
+fn expire_txns(queue: &Arc<WriteQueue>, clock: &TxnClock) {
     while clock.wait_due() {
         let Ok(ids) = queue.write(Ledger::txn_expire) else {
             clock.rest(REFUSED_PAUSE);

@@ -1,64 +1,34 @@
-//! The one thread that changes the file: it takes all changes that wait, and commits them together.
+//! Changes are made and committed by one thread at a time: all that wait share a commit.
 //!
 //! A change is a closure over the [`Ledger`]. Its answer is given after the commit; when there is no commit there is
 //! no answer, which its submitter sees as [`Unavailable`].
+//!
+//! Who waits for a change commits it, and all others that wait, when nobody else is committing: handing it to another thread and
+//! its answer back takes longer than the commit. What comes meanwhile is for the writer's own thread. (Flat combining, Hendler and
+//! others, SPAA 2010, and the leader of a group commit in `RocksDB`, work in this way.)
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use super::changes::{Answer, Change, Changes, Effect, Woken};
 use super::checkpoint::Checkpoints;
 use super::error::Unavailable;
 use super::failpoint::{Point, pass, reach};
 use super::ledger::Ledger;
 use super::news::News;
 
-/// Changes that share a commit, at most. Bounds how long the first of them waits.
-const COMMIT_CHANGES_MAX: usize = 1_000;
-/// Record bytes that share a commit, at most.
-const COMMIT_BYTES_MAX: usize = 32 << 20;
-/// Record bytes that wait, at most; further submitters wait for room.
-const QUEUE_BYTES_MAX: usize = 128 << 20;
-/// Changes that wait, at most.
-const QUEUE_CHANGES_MAX: usize = 10_000;
-
 /// How long the file is left alone after it refused, as far as nobody asks for a change.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
-type Answer = Box<dyn FnOnce() + Send>;
-type Change = Box<dyn FnOnce(&mut Ledger) -> rusqlite::Result<Answer> + Send>;
-
-/// What a change does to the room on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effect {
-    Adds,
-    /// It appends batches of no transaction and does nothing else.
-    Appends,
-    /// It deletes, so it is taken on a full disk too.
-    Frees,
-}
-
-struct Queued {
-    bytes: usize,
-    effect: Effect,
-    change: Change,
-}
-
-#[derive(Default)]
-struct Waiting {
-    changes: VecDeque<Queued>,
-    bytes: usize,
-    closed: bool,
-}
-
-/// Where changes are handed in.
+/// Where changes are handed in, and committed.
 #[derive(Default)]
 pub(crate) struct WriteQueue {
-    waiting: Mutex<Waiting>,
-    arrived: Condvar,
-    room: Condvar,
+    changes: Changes,
+    /// Whoever has it commits. `None` before the writer's thread has begun, and after it has ended.
+    desk: Mutex<Option<Writer>>,
     /// Told of every commit.
     pub(crate) news: News,
     /// Asked to copy the log when it is long.
@@ -71,18 +41,33 @@ impl fmt::Debug for WriteQueue {
     }
 }
 
-/// An answer that comes with the commit.
+/// An answer that comes with the commit. The change is made whatever becomes of this: waited for, called for, or dropped.
 #[derive(Debug)]
 pub(crate) struct Pending<T> {
+    queue: Arc<WriteQueue>,
     answer: Receiver<T>,
     come: Option<Result<T, Unavailable>>,
+    /// Whether the writer's thread knows of it.
+    is_called: bool,
 }
 
 impl<T> Pending<T> {
-    /// Waits for the commit.
-    pub(crate) fn wait(self) -> Result<T, Unavailable> {
-        self.come
-            .unwrap_or_else(|| self.answer.recv().map_err(|_| Unavailable))
+    /// Leaves the commit to the writer's thread.
+    pub(crate) fn call(&mut self) {
+        if !self.is_called {
+            self.is_called = true;
+            self.queue.changes.call();
+        }
+    }
+
+    /// Waits for the commit, or makes it.
+    pub(crate) fn wait(mut self) -> Result<T, Unavailable> {
+        if !self.is_called && self.queue.lead() && self.is_there() {
+            self.is_called = true;
+        }
+        self.call();
+        let come = self.come.take();
+        come.unwrap_or_else(|| self.answer.recv().map_err(|_| Unavailable))
     }
 
     /// Whether there is nothing to wait for any more.
@@ -98,10 +83,16 @@ impl<T> Pending<T> {
     }
 }
 
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        self.call();
+    }
+}
+
 impl WriteQueue {
     /// Hands in a change that carries `bytes` of records. Waits only for room in the queue.
     pub(crate) fn submit<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         bytes: usize,
         work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     ) -> Pending<T> {
@@ -111,7 +102,7 @@ impl WriteQueue {
     /// The same for a change that appends batches of no transaction and does nothing else: a commit of such changes alone
     /// waits for less.
     pub(crate) fn append<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         bytes: usize,
         work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     ) -> Pending<T> {
@@ -119,53 +110,40 @@ impl WriteQueue {
     }
 
     /// Returns when the file has everything that was acknowledged before.
-    pub(crate) fn settle(&self) -> Result<(), Unavailable> {
+    pub(crate) fn settle(self: &Arc<Self>) -> Result<(), Unavailable> {
         // On a full disk as well: there is room for that much.
         self.queue(0, Effect::Frees, |_| Ok(())).wait()
     }
 
     fn queue<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         bytes: usize,
         effect: Effect,
         work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     ) -> Pending<T> {
         let (sender, receiver) = sync_channel(1);
-        let change: Change = Box::new(move |ledger| {
-            let value = work(ledger)?;
-            Ok(Box::new(move || {
-                // Whoever asked may be gone; the change stands.
-                let _ = sender.send(value);
-            }))
+        self.changes.add(Change {
+            bytes,
+            effect,
+            work: Box::new(move |ledger| {
+                let value = work(ledger)?;
+                Ok(Box::new(move || {
+                    // Whoever asked may be gone; the change stands.
+                    let _ = sender.send(value);
+                }))
+            }),
         });
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        while !waiting.closed
-            && (waiting.bytes + bytes > QUEUE_BYTES_MAX && waiting.bytes > 0
-                || waiting.changes.len() >= QUEUE_CHANGES_MAX)
-        {
-            waiting = self
-                .room
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        if !waiting.closed {
-            waiting.bytes += bytes;
-            waiting.changes.push_back(Queued {
-                bytes,
-                effect,
-                change,
-            });
-            self.arrived.notify_one();
-        }
         Pending {
+            queue: Arc::clone(self),
             answer: receiver,
             come: None,
+            is_called: false,
         }
     }
 
     /// Makes a change and waits for its commit.
     pub(crate) fn write<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {
         self.submit(0, work).wait()
@@ -173,7 +151,7 @@ impl WriteQueue {
 
     /// Makes a change that deletes and waits for its commit. It is taken on a full disk too.
     pub(crate) fn free<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {
         self.queue(0, Effect::Frees, work).wait()
@@ -181,7 +159,7 @@ impl WriteQueue {
 
     /// The same for a change that moves `bytes` of records so that more can be deleted.
     pub(crate) fn make_room<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         bytes: usize,
         work: impl FnOnce(&mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {
@@ -190,108 +168,120 @@ impl WriteQueue {
 
     /// Whether no change waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .changes
-            .is_empty()
+        self.changes.is_empty()
     }
 
     /// Takes no more changes. Those that wait are still made.
     pub(crate) fn close(&self) {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .closed = true;
-        self.arrived.notify_all();
-        self.room.notify_all();
+        self.changes.close();
     }
 
-    /// Takes what waits, within the limits of one commit: nothing when `until` comes first. `None` when closed and empty.
-    fn take(&self, until: Option<Instant>) -> Option<Vec<Queued>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        while waiting.changes.is_empty() {
-            if waiting.closed {
-                return None;
-            }
-            let Some(until) = until else {
-                waiting = self
-                    .arrived
-                    .wait(waiting)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Some(Vec::new());
-            }
-            let woken = self.arrived.wait_timeout(waiting, left);
-            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        let mut taken = Vec::new();
-        let mut bytes = 0;
-        while let Some(next) = waiting.changes.front() {
-            if !taken.is_empty()
-                && (taken.len() >= COMMIT_CHANGES_MAX || bytes + next.bytes > COMMIT_BYTES_MAX)
-            {
-                break;
-            }
-            bytes += next.bytes;
-            let next = waiting.changes.pop_front();
-            taken.push(next.expect("the front was just seen"));
-        }
-        waiting.bytes -= bytes;
-        self.room.notify_all();
-        Some(taken)
+    /// Commits what waits, if nobody else is committing. Returns whether it did.
+    fn lead(&self) -> bool {
+        // A thread that panicked there has left it unusable: nobody commits any more.
+        let Ok(mut desk) = self.desk.try_lock() else {
+            return false;
+        };
+        let _falling = Falling(self);
+        let Some(writer) = desk.as_mut() else {
+            return false;
+        };
+        writer.work(self);
+        true
     }
 }
 
-/// Whatever ends the writer, nobody waits for it in vain.
-struct Leaving<'a>(&'a WriteQueue);
+/// Whatever breaks who commits, nobody waits for it in vain.
+struct Falling<'a>(&'a WriteQueue);
 
-impl Drop for Leaving<'_> {
+impl Drop for Falling<'_> {
     fn drop(&mut self) {
-        self.0.close();
-        let mut waiting = self
-            .0
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        waiting.changes.clear();
+        if thread::panicking() {
+            self.0.changes.abandon();
+        }
     }
 }
 
-/// Runs until the queue is closed and empty.
-pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
-    let _leaving = Leaving(queue);
-    let mut sound = true;
-    // When the file is to be told what it lacks, if it refused that before.
-    let mut not_before = Instant::now();
-    while let Some(mut changes) = {
-        let due = ledger.ahead.due().filter(|_| sound);
-        queue.take(due.map(|due| due.max(not_before)))
-    } {
+/// What whoever commits works with.
+struct Writer {
+    ledger: Ledger,
+    /// Whether it is as the file.
+    is_sound: bool,
+    /// When the file is to be told what it lacks, if it refused that before.
+    not_before: Instant,
+}
+
+/// Runs the writer's thread until the queue is closed and empty.
+pub(crate) fn run(queue: &Arc<WriteQueue>, ledger: Ledger) {
+    let _falling = Falling(queue);
+    let opened = queue.desk.lock().map(|mut desk| {
+        *desk = Some(Writer {
+            ledger,
+            is_sound: true,
+            not_before: Instant::now(),
+        });
+    });
+    while opened.is_ok() && queue.changes.wait() != Woken::Closed {
+        let Ok(mut desk) = queue.desk.lock() else {
+            break;
+        };
+        if let Some(writer) = desk.as_mut() {
+            writer.work(queue);
+        }
+    }
+    let ended = match queue.desk.lock() {
+        Ok(mut desk) => desk.take(),
+        Err(broken) => {
+            // Nothing is known of its state: only the file is closed.
+            drop(broken.into_inner().take());
+            None
+        }
+    };
+    if let Some(writer) = ended {
+        writer.finish();
+    }
+}
+
+impl Writer {
+    /// When the file is to be told what it lacks, if nothing else is to be done.
+    fn due(&self) -> Option<Instant> {
+        let due = self.ledger.ahead.due().filter(|_| self.is_sound)?;
+        Some(due.max(self.not_before))
+    }
+
+    /// Commits what waits. If nothing does, tells the file what it lacks once that is due.
+    fn work(&mut self, queue: &WriteQueue) {
+        let changes = queue.changes.take();
+        let is_due = || self.due().is_some_and(|due| due <= Instant::now());
+        if !changes.is_empty() || is_due() {
+            self.commit(queue, changes);
+        }
+        queue.changes.set_due(self.due());
+    }
+
+    fn commit(&mut self, queue: &WriteQueue, mut changes: Vec<Change>) {
         let is_quiet = changes.is_empty();
-        if !sound {
+        let ledger = &mut self.ledger;
+        if !self.is_sound {
             match ledger.reload() {
                 Ok(()) => {
                     tracing::info!("embedded broker: the file answers again");
-                    sound = true;
+                    self.is_sound = true;
                 }
                 // The changes are dropped, which answers them; nothing is tried until the next ones come.
                 Err(error) => {
                     tracing::error!(%error, "embedded broker: the file still refuses; changes are refused");
-                    continue;
+                    return;
                 }
             }
         }
         if ledger.spare.is_full(&queue.checkpoints) && !is_quiet {
-            changes.retain(|queued| queued.effect == Effect::Frees);
+            changes.retain(|change| change.effect == Effect::Frees);
             if changes.is_empty() {
-                continue;
+                return;
             }
         }
-        match commit(&mut ledger, changes) {
+        match commit(ledger, changes) {
             Ok(answers) => {
                 answers.into_iter().for_each(|answer| answer());
                 pass(Point::Answered);
@@ -308,30 +298,33 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, mut ledger: Ledger) {
                     tracing::error!(%error, "embedded broker: the file took no change; the changes are refused");
                 }
                 ledger.spare.hear(&error);
-                sound = ledger.reload().is_ok();
-                not_before = Instant::now() + REFUSED_PAUSE;
+                self.is_sound = ledger.reload().is_ok();
+                self.not_before = Instant::now() + REFUSED_PAUSE;
             }
         }
     }
-    if sound
-        && ledger.appender.finish()
-        && let Err(error) = commit(&mut ledger, Vec::new())
-    {
-        tracing::warn!(%error, "embedded broker: the file does not take what it lacks; the next start finds it in the files of records");
+
+    fn finish(mut self) {
+        if self.is_sound
+            && self.ledger.appender.finish()
+            && let Err(error) = commit(&mut self.ledger, Vec::new())
+        {
+            tracing::warn!(%error, "embedded broker: the file does not take what it lacks; the next start finds it in the files of records");
+        }
     }
 }
 
-fn commit(ledger: &mut Ledger, changes: Vec<Queued>) -> rusqlite::Result<Vec<Answer>> {
-    let bytes = changes.iter().map(|queued| queued.bytes).sum();
-    let appends = |queued: &Queued| queued.effect == Effect::Appends;
+fn commit(ledger: &mut Ledger, changes: Vec<Change>) -> rusqlite::Result<Vec<Answer>> {
+    let bytes = changes.iter().map(|change| change.bytes).sum();
+    let appends = |change: &Change| change.effect == Effect::Appends;
     if !changes.is_empty() && changes.iter().all(appends) {
         ledger.begin_appends(bytes)?;
     } else {
         ledger.begin(bytes)?;
     }
     let mut answers = Vec::with_capacity(changes.len());
-    for queued in changes {
-        answers.push((queued.change)(ledger)?);
+    for change in changes {
+        answers.push((change.work)(ledger)?);
         reach(Point::Changed)?;
     }
     ledger.commit()?;

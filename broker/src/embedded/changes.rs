@@ -171,3 +171,81 @@ impl Changes {
         let _dropped = std::mem::take(&mut self.waiting().changes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn change(bytes: usize) -> Change {
+        Change {
+            bytes,
+            effect: Effect::Adds,
+            work: Box::new(|_| Ok(Box::new(|| ()))),
+        }
+    }
+
+    fn sizes(taken: &[Change]) -> Vec<usize> {
+        taken.iter().map(|change| change.bytes).collect()
+    }
+
+    #[test]
+    fn changes_are_taken_in_their_order_within_the_limits_of_one_commit() {
+        let changes = Changes::default();
+        let large = COMMIT_BYTES_MAX + 1;
+        for bytes in [1, 2, COMMIT_BYTES_MAX, large, 3] {
+            changes.add(change(bytes));
+        }
+        let taken: Vec<Vec<usize>> = (0..4).map(|_| sizes(&changes.take())).collect();
+        let expected = [vec![1, 2], vec![COMMIT_BYTES_MAX], vec![large], vec![3]];
+        assert_eq!(taken, expected);
+        assert!(changes.take().is_empty());
+        (0..=COMMIT_CHANGES_MAX).for_each(|_| changes.add(change(0)));
+        assert_eq!(
+            (changes.take().len(), changes.take().len()),
+            (COMMIT_CHANGES_MAX, 1)
+        );
+    }
+
+    #[test]
+    fn who_finds_no_room_has_the_writers_thread_woken_and_waits_for_it() {
+        let changes = Changes::default();
+        (0..QUEUE_CHANGES_MAX).for_each(|_| changes.add(change(0)));
+        thread::scope(|scope| {
+            scope.spawn(|| changes.add(change(7)));
+            let mut taken = Vec::new();
+            while taken.len() <= QUEUE_CHANGES_MAX {
+                assert_eq!(changes.wait(), Woken::Changes);
+                taken.extend(changes.take());
+            }
+            assert_eq!(taken[QUEUE_CHANGES_MAX].bytes, 7);
+        });
+    }
+
+    #[test]
+    fn a_wait_ends_when_something_is_due_though_it_had_begun_before_that_was_known() {
+        let changes = Changes::default();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| changes.wait());
+            changes.set_due(Some(Instant::now() + Duration::from_secs(600)));
+            changes.set_due(Some(Instant::now()));
+            assert_eq!(waiting.join().unwrap(), Woken::Due);
+        });
+        // It is said once.
+        changes.close();
+        assert_eq!(changes.wait(), Woken::Closed);
+    }
+
+    #[test]
+    fn when_closed_those_that_wait_can_be_made_and_no_others_come() {
+        let changes = Changes::default();
+        changes.add(change(1));
+        changes.close();
+        changes.add(change(2));
+        assert_eq!(changes.wait(), Woken::Changes);
+        assert_eq!(sizes(&changes.take()), [1]);
+        assert_eq!(changes.wait(), Woken::Closed);
+    }
+}

@@ -20,7 +20,7 @@ use super::frame::Frames;
 use super::lent::bytes_held;
 use super::memory::{Held, Memory};
 use super::outlet::Outlet;
-use super::protocol::{Reply, answer, refusal};
+use super::protocol::{Later, Reply, answer, refusal};
 use super::waker::Waker;
 
 /// Requests of one connection that may wait for their commit; librdkafka sends up to a million, Java five.
@@ -28,11 +28,9 @@ const ANSWERS_WAITING_MAX: usize = 64;
 /// Bytes of memory of answers that may wait to be written to one connection; a larger one waits alone.
 const ANSWERS_WAITING_BYTES_MAX: usize = 4 << 20;
 /// Requests that are not waited for by the thread that reads, after one that came before the one ahead of it was answered.
-const READ_ON_FOR: u32 = 100;
+const READ_ON_FOR: u32 = 4;
 /// Bytes of answers that are written together, with the one that goes beyond.
 const ANSWERS_TOGETHER_BYTES: usize = 16 << 10;
-/// Bytes read at once.
-const READ_BUFFER: usize = 64 << 10;
 /// How long a connection that is refused has for its first request.
 const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Bytes of that request that are read.
@@ -55,7 +53,7 @@ pub(crate) fn serve(
     stream.set_read_timeout(Some(idle_max))?;
     stream.set_write_timeout(Some(idle_max))?;
     let host = stream.peer_addr()?.ip().to_string();
-    let mut frames = Frames::new(broker, stream, READ_BUFFER);
+    let mut frames = Frames::new(broker, stream);
     let mut output = Output {
         outlet: Outlet::new(stream, idle_max, &broker.readers.segments)?,
         answers: None,
@@ -130,28 +128,30 @@ impl Output {
             Reply::None => Ok(()),
             Reply::Now(bytes) if is_next => self.outlet.write(&bytes),
             Reply::Pieces(pieces, _held) if is_next => self.outlet.write_pieces(&pieces),
-            Reply::Later(later) if is_next && self.waits(frames) => {
-                let bytes = later.wait()?;
-                if frames.has_more() {
-                    self.read_on_for = READ_ON_FOR;
-                }
-                self.outlet.write(&bytes)
-            }
-            Reply::Later(mut later) => {
-                later.call();
-                self.answers()?.send(Reply::Later(later))
-            }
+            Reply::Later(later) => self.send_later(later, is_next, frames),
             reply @ (Reply::Now(_) | Reply::Pieces(..)) => self.answers()?.send(reply),
         }
     }
 
-    /// Whether an answer that comes with a commit is waited for before the next request is read.
-    fn waits(&mut self, frames: &Frames<'_>) -> bool {
+    fn send_later(
+        &mut self,
+        mut later: Box<dyn Later>,
+        is_next: bool,
+        frames: &Frames<'_>,
+    ) -> Result<(), RequestError> {
+        if !is_next || frames.has_more() {
+            self.read_on_for = READ_ON_FOR;
+        }
+        if self.read_on_for > 0 {
+            self.read_on_for -= 1;
+            later.call();
+            return self.answers()?.send(Reply::Later(later));
+        }
+        let bytes = later.wait()?;
         if frames.has_more() {
             self.read_on_for = READ_ON_FOR;
         }
-        self.read_on_for = self.read_on_for.saturating_sub(1);
-        self.read_on_for == 0
+        self.outlet.write(&bytes)
     }
 
     fn answers(&mut self) -> Result<&Answers, RequestError> {

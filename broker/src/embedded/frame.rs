@@ -12,10 +12,12 @@ use super::broker::Broker;
 use super::error::{Foreign, RequestError};
 use super::memory::{Held, Room};
 
-/// A frame's memory grows with what has arrived, whatever its length field says: from this much …
+/// What is held of a frame grows with what has arrived, whatever its length field says: from this much …
 const STEP_FIRST: usize = 64 << 10;
-/// … by at most this.
+/// … by at most this. Room for as much is taken at once, so that small requests are not copied on their way.
 const STEP_MAX: usize = 1 << 20;
+/// Bytes read at once, where it is not known how many there are: a length field and the first step.
+const READ_BUFFER: usize = 4 + STEP_FIRST;
 /// A request that was begun has this long to arrive, and a second more for each [`STEP_MAX`] that has arrived: it holds
 /// memory that others wait for.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
@@ -36,11 +38,11 @@ pub(crate) struct Frame {
 }
 
 impl<'a> Frames<'a> {
-    pub(crate) fn new(broker: &'a Arc<Broker>, stream: &'a TcpStream, buffer: usize) -> Frames<'a> {
+    pub(crate) fn new(broker: &'a Arc<Broker>, stream: &'a TcpStream) -> Frames<'a> {
         Frames {
             broker,
             stream,
-            reader: BufReader::with_capacity(buffer, stream),
+            reader: BufReader::with_capacity(READ_BUFFER, stream),
         }
     }
 
@@ -72,9 +74,9 @@ impl<'a> Frames<'a> {
         Ok(Frame { bytes, held })
     }
 
-    /// Whether more has come already, or the client has ended.
+    /// Whether more has come already, as far as that is known.
     pub(crate) fn has_more(&self) -> bool {
-        !self.reader.buffer().is_empty() || is_readable(self.stream)
+        !self.reader.buffer().is_empty() || came(self.stream).is_ok_and(|bytes| bytes > 0)
     }
 
     /// The length field of the next request.
@@ -129,36 +131,38 @@ impl<'a> Frames<'a> {
         bytes: &mut Vec<u8>,
         held: &mut Held,
     ) -> Result<(), RequestError> {
-        let mut filled = 0;
-        while filled < length {
-            if filled == bytes.len() {
-                let step = (3 * filled).clamp(STEP_FIRST, STEP_MAX);
-                let more = step.min(length - filled);
-                // The first step is held since the request was begun.
-                if filled > 0 {
-                    let room = held.grow(more).ok_or(RequestError::Stopping)?;
-                    self.tell(room);
-                }
-                // In the end no more than arrives: records may stay where they are.
-                if filled + more == length {
-                    bytes.reserve_exact(more);
-                }
-                bytes.resize(filled + more, 0);
+        // The first step is held since the request was begun.
+        let mut held_to = length.min(STEP_FIRST);
+        while bytes.len() < length {
+            if bytes.len() == held_to {
+                let step = (3 * held_to).min(STEP_MAX).min(length - held_to);
+                let room = held.grow(step).ok_or(RequestError::Stopping)?;
+                self.tell(room);
+                held_to += step;
             }
-            let patience = ARRIVES_WITHIN + Duration::from_secs((filled / STEP_MAX) as u64);
+            if bytes.len() == bytes.capacity() {
+                // Room that nothing is written to is not memory yet. In the end no more is taken than arrives: records may stay where
+                // they are.
+                bytes.reserve_exact(bytes.len().max(STEP_MAX).min(length - bytes.len()));
+            }
+            let most = (held_to - bytes.len()).min(bytes.capacity() - bytes.len());
+            if self.take_what_came(most, bytes)? {
+                continue;
+            }
+            let patience = ARRIVES_WITHIN + Duration::from_secs((bytes.len() / STEP_MAX) as u64);
             let left = patience.saturating_sub(begun.elapsed());
             let too_slow = RequestError::TooSlow {
                 bytes: length,
-                arrived: filled,
+                arrived: bytes.len(),
                 after: patience,
             };
             if left.is_zero() {
                 return Err(too_slow);
             }
             self.stream.set_read_timeout(Some(left))?;
-            match self.reader.read(&mut bytes[filled..]) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                Ok(read) => filled += read,
+            match self.reader.fill_buf() {
+                Ok([]) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => return Err(too_slow),
                 Err(error) => return Err(error.into()),
@@ -166,20 +170,35 @@ impl<'a> Frames<'a> {
         }
         Ok(())
     }
+
+    /// Takes up to so many bytes that have come, without waiting for more. Returns whether there were any.
+    fn take_what_came(&mut self, most: usize, bytes: &mut Vec<u8>) -> io::Result<bool> {
+        let buffered = self.reader.buffer();
+        if !buffered.is_empty() {
+            let taken = most.min(buffered.len());
+            bytes.extend_from_slice(&buffered[..taken]);
+            self.reader.consume(taken);
+            return Ok(true);
+        }
+        // Straight to where they are to be.
+        let taken = came(self.stream)?.min(most as u64);
+        if taken > 0 {
+            self.stream.take(taken).read_to_end(bytes)?;
+        }
+        Ok(taken > 0)
+    }
 }
 
-/// Whether a read would return at once.
+/// How many bytes a socket has that were not read yet.
 #[cfg(target_os = "linux")]
-fn is_readable(stream: &TcpStream) -> bool {
-    use rustix::net::{RecvFlags, recv};
-    let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    recv(stream, &mut [0; 1], look) != Err(rustix::io::Errno::AGAIN)
+fn came(stream: &TcpStream) -> io::Result<u64> {
+    Ok(rustix::io::ioctl_fionread(stream)?)
 }
 
 /// Elsewhere it is not known.
 #[cfg(not(target_os = "linux"))]
-fn is_readable(_: &TcpStream) -> bool {
-    false
+fn came(_: &TcpStream) -> io::Result<u64> {
+    Ok(0)
 }
 
 /// Whether a read or a write of a socket ended because its time was over.

@@ -203,6 +203,7 @@ impl Drop for Falling<'_> {
 }
 
 /// What whoever commits works with.
+#[derive(Debug)]
 struct Writer {
     ledger: Ledger,
     /// Whether it is as the file.
@@ -212,16 +213,16 @@ struct Writer {
 }
 
 /// Runs the writer's thread until the queue is closed and empty.
-pub(crate) fn run(queue: &Arc<WriteQueue>, ledger: Ledger) {
+pub(crate) fn run(queue: &WriteQueue, ledger: Ledger) {
+    if let Ok(mut desk) = queue.desk.lock() {
+        *desk = Some(Writer::new(ledger));
+    }
+    work_until_closed(queue);
+}
+
+fn work_until_closed(queue: &WriteQueue) {
     let _falling = Falling(queue);
-    let opened = queue.desk.lock().map(|mut desk| {
-        *desk = Some(Writer {
-            ledger,
-            is_sound: true,
-            not_before: Instant::now(),
-        });
-    });
-    while opened.is_ok() && queue.changes.wait() != Woken::Closed {
+    while queue.changes.wait() != Woken::Closed {
         let Ok(mut desk) = queue.desk.lock() else {
             break;
         };
@@ -243,6 +244,14 @@ pub(crate) fn run(queue: &Arc<WriteQueue>, ledger: Ledger) {
 }
 
 impl Writer {
+    fn new(ledger: Ledger) -> Writer {
+        Writer {
+            ledger,
+            is_sound: true,
+            not_before: Instant::now(),
+        }
+    }
+
     /// When the file is to be told what it lacks, if nothing else is to be done.
     fn due(&self) -> Option<Instant> {
         let due = self.ledger.ahead.due().filter(|_| self.is_sound)?;
@@ -333,7 +342,8 @@ fn commit(ledger: &mut Ledger, changes: Vec<Change>) -> rusqlite::Result<Vec<Ans
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::sync::mpsc::channel;
+    use std::thread::{JoinHandle, ThreadId};
 
     use super::super::partition::TailBudget;
     use super::super::storage::{Readers, open_writer};
@@ -370,6 +380,16 @@ mod tests {
         (Arc::default(), ledger, Arc::new(readers))
     }
 
+    fn serve(queue: &Arc<WriteQueue>, ledger: Ledger) -> JoinHandle<()> {
+        let queue = Arc::clone(queue);
+        thread::spawn(move || run(&queue, ledger))
+    }
+
+    /// A change that tells which thread made it.
+    fn maker(_: &mut Ledger) -> rusqlite::Result<ThreadId> {
+        Ok(thread::current().id())
+    }
+
     #[test]
     fn changes_that_wait_share_one_commit_and_are_answered_after_it() {
         let folder = tempfile::tempdir().unwrap();
@@ -393,6 +413,76 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_commits_what_waits_when_nobody_else_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let (queue, ledger, readers) = queue(&folder);
+        *queue.desk.lock().unwrap() = Some(Writer::new(ledger));
+        let mut earlier = queue.submit(0, |ledger| note(ledger, "earlier"));
+        // There is no thread of the writer here.
+        assert_eq!(queue.write(maker), Ok(thread::current().id()));
+        assert!(earlier.is_there());
+        assert_eq!(noted(&readers), 1);
+    }
+
+    #[test]
+    fn what_comes_while_somebody_commits_is_for_the_writers_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let (queue, ledger, readers) = queue(&folder);
+        *queue.desk.lock().unwrap() = Some(Writer::new(ledger));
+        let (report, begun) = channel();
+        let (release, released) = channel();
+        let leader = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                queue.write(move |ledger| {
+                    report.send(()).unwrap();
+                    released.recv().unwrap();
+                    maker(ledger)
+                })
+            })
+        };
+        begun.recv().unwrap();
+        let (mut called, dropped) = (queue.submit(0, maker), queue.submit(0, maker));
+        called.call();
+        drop(dropped);
+        let mut waited = queue.submit(0, |ledger| {
+            note(ledger, "waited")?;
+            maker(ledger)
+        });
+        assert!(!queue.lead());
+        waited.call();
+        let leads = leader.thread().id();
+        let serving = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || work_until_closed(&queue))
+        };
+        release.send(()).unwrap();
+        assert_eq!(leader.join().unwrap(), Ok(leads));
+        let by = Ok(serving.thread().id());
+        assert_eq!((called.wait(), waited.wait()), (by, by));
+        assert_eq!(noted(&readers), 1);
+        queue.close();
+        serving.join().unwrap();
+    }
+
+    #[test]
+    fn a_change_is_made_though_nobody_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (queue, ledger, readers) = queue(&folder);
+        let serving = serve(&queue, ledger);
+        let (report, made) = channel();
+        drop(queue.submit(0, move |ledger| {
+            note(ledger, "dropped")?;
+            report.send(()).unwrap();
+            Ok(())
+        }));
+        made.recv().unwrap();
+        queue.close();
+        serving.join().unwrap();
+        assert_eq!(noted(&readers), 1);
+    }
+
+    #[test]
     fn a_change_that_fails_takes_its_whole_commit_with_it_and_the_next_one_stands() {
         let folder = tempfile::tempdir().unwrap();
         let (queue, ledger, readers) = queue(&folder);
@@ -400,10 +490,7 @@ mod tests {
         let bad = queue.submit(0, |ledger| {
             ledger.db.execute("insert into nowhere values (1)", [])
         });
-        let serving = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || run(&queue, ledger))
-        };
+        let serving = serve(&queue, ledger);
         assert_eq!(
             (good.wait(), bad.wait()),
             (Err(Unavailable), Err(Unavailable))
@@ -420,19 +507,39 @@ mod tests {
     fn when_the_writer_panics_everybody_is_refused_and_nobody_waits() {
         let folder = tempfile::tempdir().unwrap();
         let (queue, ledger, _) = queue(&folder);
-        let bad = queue.submit(0, |_| -> rusqlite::Result<()> {
+        let mut bad = queue.submit(0, |_| -> rusqlite::Result<()> {
             panic!("a mistake of ours")
         });
-        let with_it = queue.submit(0, |ledger| note(ledger, "with it"));
-        let serving = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || run(&queue, ledger))
-        };
+        let mut with_it = queue.submit(0, |ledger| note(ledger, "with it"));
+        bad.call();
+        with_it.call();
+        let serving = serve(&queue, ledger);
         assert_eq!(
             (bad.wait(), with_it.wait()),
             (Err(Unavailable), Err(Unavailable))
         );
         assert!(serving.join().is_err());
         assert_eq!(queue.write(|ledger| note(ledger, "late")), Err(Unavailable));
+    }
+
+    #[test]
+    fn when_another_thread_panics_over_a_commit_everybody_is_refused_and_nobody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let (queue, ledger, _) = queue(&folder);
+        *queue.desk.lock().unwrap() = Some(Writer::new(ledger));
+        let with_it = queue.submit(0, |ledger| note(ledger, "with it"));
+        let leader = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                queue.write(|_| -> rusqlite::Result<()> { panic!("a mistake of ours") })
+            })
+        };
+        assert!(leader.join().is_err());
+        assert_eq!(with_it.wait(), Err(Unavailable));
+        assert_eq!(queue.write(|ledger| note(ledger, "late")), Err(Unavailable));
+        // The writer's thread ends by itself, and closes the file.
+        work_until_closed(&queue);
+        let desk = queue.desk.lock().unwrap_err();
+        assert!(desk.get_ref().is_none());
     }
 }

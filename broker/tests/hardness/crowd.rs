@@ -76,10 +76,8 @@ fn a_thousand_clients_are_served_at_once_and_cost_little_while_they_wait() {
     }
 
     assert!(served.sockets <= before.sockets + count + 1, "{served:?}");
-    assert!(
-        served.threads <= before.threads + 2 * (count + 1),
-        "{served:?}"
-    );
+    // One each: none of them sends a request before the one ahead of it is answered.
+    assert!(served.threads <= before.threads + count + 1, "{served:?}");
     let each_kib = (served.memory_kib - before.memory_kib) / count;
     assert!(each_kib <= 256, "{each_kib} KiB per connection");
     drop((crowd, pulse));

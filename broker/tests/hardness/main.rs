@@ -15,6 +15,7 @@ mod figures;
 #[path = "../embedded_support/frames.rs"]
 mod frames;
 mod memory;
+mod order;
 #[path = "../embedded_support/process.rs"]
 #[allow(
     dead_code,

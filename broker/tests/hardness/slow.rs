@@ -60,8 +60,9 @@ fn a_client_that_reads_no_answers_holds_a_few_of_them_and_nobody_else_up() {
         assert_eq!(other.produce("large", 0, 300_000).0, 0);
     }
     let mut deaf = world.wire();
-    // A produce first, so that its answers wait in a queue.
-    deaf.send(&produce_request("orders", vec![(0, batch(1))]), 9);
+    // Two at once first, so that its answers wait in a queue.
+    let two = framed(&produce_request("orders", vec![(0, batch(1))]), 9).repeat(2);
+    deaf.send_bytes(&two);
     let mut sent = 0;
     let wish = framed(&fetch_request("large", 0, 0, 0), 12);
     deaf.stream
@@ -178,6 +179,7 @@ fn a_connection_that_asks_nothing_is_closed_after_its_time() {
 
 #[test]
 fn a_connection_whose_answers_are_left_unread_is_closed_after_its_time() {
+    let two = framed(&produce_request("orders", vec![(0, batch(1))]), 9).repeat(2);
     // Answers from memory; from files, of what this broker wrote; of what it has to check on its way.
     let all = ["--idle", "300", "--tail-bytes", "0"];
     for (arguments, sizes, restarts) in [
@@ -203,7 +205,8 @@ fn a_connection_whose_answers_are_left_unread_is_closed_after_its_time() {
             .map(|round| {
                 let mut wire = world.wire();
                 if round % 2 == 0 {
-                    wire.send(&produce_request("orders", vec![(0, batch(1))]), 9);
+                    // So that its answers wait in a queue.
+                    wire.send_bytes(&two);
                 }
                 wire.send_bytes(&wish.repeat(40));
                 wire

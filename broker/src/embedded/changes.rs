@@ -214,7 +214,10 @@ mod tests {
         let changes = Changes::default();
         (0..QUEUE_CHANGES_MAX).for_each(|_| changes.add(change(0)));
         thread::scope(|scope| {
-            scope.spawn(|| changes.add(change(7)));
+            scope.spawn(|| {
+                changes.add(change(7));
+                changes.call();
+            });
             let mut taken = Vec::new();
             while taken.len() <= QUEUE_CHANGES_MAX {
                 assert_eq!(changes.wait(), Woken::Changes);

@@ -126,6 +126,7 @@ impl Ledger {
                 // Of what a process before wrote, nobody knows whether the disk has it. What is taken here is acknowledged to whoever
                 // asks for it once more, and named by the next commit.
                 self.appender.segments.bring_to_disk(segment, begin)?;
+                self.appender.segments.give_room_back(segment);
             }
             let end = self.replay_segment(segment, begin, limit)?;
             self.appender.leave(segment, end);

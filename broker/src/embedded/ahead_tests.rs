@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -12,8 +15,9 @@ use super::partition::{Bounds, PartitionId, TailRead};
 use super::segment_file::FRAME_BYTES;
 use super::segment_tests::{World, lengths, load, world};
 use super::sequence::Verdict;
-use super::storage::{batch_row, sync_never};
+use super::storage::{batch_row, open_beside, sync_never};
 use super::topic_change::{NewTopic, create, delete};
+use super::writer::{WriteQueue, run};
 
 /// What a segment may have: many appends.
 const LARGE: u64 = 1 << 20;
@@ -126,6 +130,60 @@ fn what_the_file_lacks_is_found_by_the_next_start_and_by_the_one_after_it() {
     assert_eq!(world.count(open), 1, "the first gets no more");
     world = world.restart();
     assert_eq!((world.rows(), world.bounds().next), (7, 21));
+}
+
+#[test]
+fn what_a_start_has_found_is_told_to_the_file_though_nobody_writes() {
+    let mut world = world(LARGE);
+    world.append(1);
+    world.append(2);
+    let World { folder, ledger, .. } = world.restart();
+    let queue = Arc::<WriteQueue>::default();
+    let serving = {
+        let queue = Arc::clone(&queue);
+        thread::spawn(move || run(&queue, ledger))
+    };
+    let beside = open_beside(&folder.path().join("broker.db")).unwrap();
+    let rows = || -> i64 {
+        let count = "select count(*) from batch";
+        beside.query_row(count, [], |row| row.get(0)).unwrap()
+    };
+    let begun = Instant::now();
+    while rows() < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{} of 3", rows());
+        thread::yield_now();
+    }
+    queue.close();
+    serving.join().unwrap();
+}
+
+/// Where the file system can set room aside, as ext4, xfs, btrfs and tmpfs can.
+#[cfg(target_os = "linux")]
+#[test]
+fn room_is_set_aside_for_the_segment_that_is_written_and_given_back_when_it_is_not_any_more() {
+    use std::os::unix::fs::MetadataExt;
+    let taken = |world: &World, id| {
+        let path = world.ledger.appender.segments.path(id);
+        let about = fs::metadata(path).unwrap();
+        assert!(about.len() < 4_096, "it is as long as what was written");
+        about.blocks() * 512
+    };
+    let mut world = world(LARGE);
+    world.append(1);
+    if taken(&world, 1) < LARGE {
+        println!("skipped: this file system sets no room aside");
+        return;
+    }
+    // As after kill -9.
+    world = world.restart();
+    assert!(taken(&world, 1) < LARGE / 2);
+    world.append(1);
+    assert!(taken(&world, 2) >= LARGE);
+    world.ledger.reload().unwrap();
+    assert!(taken(&world, 2) < LARGE / 2, "after a refusal");
+    world.append(1);
+    assert!(world.ledger.appender.finish());
+    assert!(taken(&world, 2) < LARGE / 2);
 }
 
 #[test]

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use super::failpoint::{Point, reach};
-use super::segment_file::{FRAME_BYTES, framed};
+use super::segment_file::{FRAME_BYTES, framed, give_room_back};
 use super::segments::{SEALED, Segments, Spot};
 use super::vectored::write_pieces_to;
 
+/// Bytes set aside for a segment, at most.
+const ROOM_BYTES_MAX: u64 = 16 << 20;
 /// Bytes gathered for one write.
 const WRITE_BYTES: usize = 1 << 20;
 /// Batches gathered for one write: each is two pieces, of which Linux takes 1,024.
@@ -128,6 +130,7 @@ impl Appender {
     /// Takes no more into the active segment: the next commit tells the file so. Returns whether the file has anything to be told.
     pub(crate) fn finish(&mut self) -> bool {
         if let Some(active) = self.active.take() {
+            give_room_back(&active.file);
             self.leave(active.id, active.settled);
             self.segments.close();
         }
@@ -209,7 +212,8 @@ impl Appender {
     }
 
     fn make(&self, db: &Connection) -> rusqlite::Result<Active> {
-        let (id, file) = self.segments.make(db, self.spill.durable)?;
+        let room = self.spill.segment_bytes.min(ROOM_BYTES_MAX);
+        let (id, file) = self.segments.make(db, self.spill.durable, room)?;
         db.prepare_cached("insert into segment (id, live, indexed) values (?1, 0, 0)")?
             .execute([id])?;
         reach(Point::SegmentMade)?;
@@ -291,7 +295,8 @@ impl Appender {
                 }
                 (&active.file).seek(SeekFrom::Start(settled))
             };
-            if is_named && (active.end == settled || cut().is_ok()) {
+            // The room behind it goes too: the disk may be full.
+            if is_named && (cut().is_ok() || active.end == settled) {
                 (active.end, active.fresh, active.indexed) = (settled, 0, 0);
                 self.segments.note(active.id, settled);
             } else {

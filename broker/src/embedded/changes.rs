@@ -37,16 +37,6 @@ pub(crate) struct Change {
     pub(crate) work: Work,
 }
 
-/// Why the writer's thread is woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Woken {
-    Changes,
-    /// The file is to be told what it lacks.
-    Due,
-    /// Nothing waits, and nothing will.
-    Closed,
-}
-
 /// The changes that wait.
 #[derive(Default)]
 pub(crate) struct Changes {
@@ -108,15 +98,15 @@ impl Changes {
         }
     }
 
-    /// Waits for a reason to look.
-    pub(crate) fn wait(&self) -> Woken {
+    /// Waits until changes wait, or the time that was set has come. `false`: closed, and nothing waits.
+    pub(crate) fn wait(&self) -> bool {
         let mut waiting = self.waiting();
         loop {
             if !waiting.changes.is_empty() {
-                return Woken::Changes;
+                return true;
             }
             if waiting.closed {
-                return Woken::Closed;
+                return false;
             }
             let Some(due) = waiting.due else {
                 waiting = self
@@ -128,7 +118,7 @@ impl Changes {
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 waiting.due = None;
-                return Woken::Due;
+                return true;
             }
             let woken = self.called.wait_timeout(waiting, left);
             waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
@@ -220,7 +210,7 @@ mod tests {
             });
             let mut taken = Vec::new();
             while taken.len() <= QUEUE_CHANGES_MAX {
-                assert_eq!(changes.wait(), Woken::Changes);
+                assert!(changes.wait());
                 taken.extend(changes.take());
             }
             assert_eq!(taken[QUEUE_CHANGES_MAX].bytes, 7);
@@ -234,11 +224,11 @@ mod tests {
             let waiting = scope.spawn(|| changes.wait());
             changes.set_due(Some(Instant::now() + Duration::from_secs(600)));
             changes.set_due(Some(Instant::now()));
-            assert_eq!(waiting.join().unwrap(), Woken::Due);
+            assert!(waiting.join().unwrap());
         });
         // It is said once.
         changes.close();
-        assert_eq!(changes.wait(), Woken::Closed);
+        assert!(!changes.wait());
     }
 
     #[test]
@@ -247,8 +237,8 @@ mod tests {
         changes.add(change(1));
         changes.close();
         changes.add(change(2));
-        assert_eq!(changes.wait(), Woken::Changes);
+        assert!(changes.wait());
         assert_eq!(sizes(&changes.take()), [1]);
-        assert_eq!(changes.wait(), Woken::Closed);
+        assert!(!changes.wait());
     }
 }

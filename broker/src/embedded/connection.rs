@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -110,15 +110,16 @@ struct Answers {
     queue: SyncSender<Waiting>,
     /// What waits in the queue holds of it.
     memory: Arc<Memory>,
-    /// Each answer that is not written yet has one too.
-    unwritten: Arc<()>,
+    /// How many were handed over …
+    sent: u64,
+    /// … and are written. When the thread has failed, these never meet again: nobody else writes behind what it has left.
+    written: Arc<AtomicU64>,
     writer: JoinHandle<()>,
 }
 
 struct Waiting {
     reply: Reply,
     _held: Option<Held>,
-    _unwritten: Arc<()>,
 }
 
 impl Output {
@@ -154,7 +155,7 @@ impl Output {
         self.outlet.write(&bytes)
     }
 
-    fn answers(&mut self) -> Result<&Answers, RequestError> {
+    fn answers(&mut self) -> Result<&mut Answers, RequestError> {
         let answers = match self.answers.take() {
             Some(answers) => answers,
             None => Answers::start(&self.outlet)?,
@@ -181,30 +182,31 @@ impl Answers {
             stream: Arc::clone(outlet.stream()),
             memory: Arc::clone(&memory),
         };
+        let written = Arc::<AtomicU64>::default();
+        let count = Arc::clone(&written);
         let writer = thread::Builder::new()
             .name("kafka-answers".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || {
                 let _end = end;
-                write_answers(&outlet, &waiting);
+                write_answers(&outlet, &waiting, &count);
             })
             .map_err(|source| RequestError::Thread { source })?;
         Ok(Answers {
             queue,
             memory,
-            unwritten: Arc::default(),
+            sent: 0,
+            written,
             writer,
         })
     }
 
-    /// Whether all that was sent is written: what comes next may be written by anybody.
+    /// Whether all that was handed over is written: what comes next may be written by anybody.
     fn is_done(&self) -> bool {
-        let is_done = Arc::strong_count(&self.unwritten) == 1;
-        fence(Ordering::Acquire);
-        is_done
+        self.written.load(Ordering::Acquire) == self.sent
     }
 
-    fn send(&self, reply: Reply) -> Result<(), RequestError> {
+    fn send(&mut self, reply: Reply) -> Result<(), RequestError> {
         let ended = || RequestError::Closed(io::ErrorKind::BrokenPipe.into());
         let bytes = match &reply {
             Reply::Now(bytes) => Some(bytes.len()),
@@ -216,12 +218,10 @@ impl Answers {
             None => None,
         };
         self.queue
-            .send(Waiting {
-                reply,
-                _held,
-                _unwritten: Arc::clone(&self.unwritten),
-            })
-            .map_err(|_| ended())
+            .send(Waiting { reply, _held })
+            .map_err(|_| ended())?;
+        self.sent += 1;
+        Ok(())
     }
 }
 
@@ -239,11 +239,14 @@ impl Drop for End {
     }
 }
 
-fn write_answers(outlet: &Outlet, waiting: &Receiver<Waiting>) {
+fn write_answers(outlet: &Outlet, waiting: &Receiver<Waiting>, written: &AtomicU64) {
     let mut next = None;
     while let Some(first) = next.take().or_else(|| waiting.recv().ok()) {
         match write_answer(outlet, first, waiting) {
-            Ok(behind) => next = behind,
+            Ok((count, behind)) => {
+                written.fetch_add(count, Ordering::Release);
+                next = behind;
+            }
             Err(error) => {
                 if !matches!(error, RequestError::Closed(_)) {
                     tracing::error!(%error, peer = ?outlet.stream().peer_addr().ok(), "embedded broker: an answer cannot be given");
@@ -255,26 +258,22 @@ fn write_answers(outlet: &Outlet, waiting: &Receiver<Waiting>) {
 }
 
 /// Waits for an answer and writes it. Those that came with the same commit leave with it: one write here, one waking up
-/// there. Returns the one that comes next, if it was looked at.
+/// there. Returns how many were written, and the one that comes next, if it was looked at.
 fn write_answer(
     outlet: &Outlet,
     first: Waiting,
     waiting: &Receiver<Waiting>,
-) -> Result<Option<Waiting>, RequestError> {
-    let Waiting {
-        reply,
-        _held,
-        _unwritten,
-    } = first;
+) -> Result<(u64, Option<Waiting>), RequestError> {
+    let Waiting { reply, _held } = first;
     let mut bytes = match reply {
-        Reply::Now(bytes) => return outlet.write(&bytes).map(|()| None),
+        Reply::Now(bytes) => return outlet.write(&bytes).map(|()| (1, None)),
         Reply::Pieces(pieces, _held) => {
-            return outlet.write_pieces(&pieces).map(|()| None);
+            return outlet.write_pieces(&pieces).map(|()| (1, None));
         }
         Reply::Later(later) => later.wait()?,
-        Reply::None => return Ok(None),
+        Reply::None => return Ok((1, None)),
     };
-    let mut behind = None;
+    let (mut count, mut behind) = (1, None);
     while bytes.len() < ANSWERS_TOGETHER_BYTES
         && let Ok(mut next) = waiting.try_recv()
     {
@@ -292,12 +291,15 @@ fn write_answer(
             }
         };
         match more {
-            Ok(more) => bytes.extend_from_slice(&more),
+            Ok(more) => {
+                bytes.extend_from_slice(&more);
+                count += 1;
+            }
             Err(error) => {
                 outlet.write(&bytes)?;
                 return Err(error);
             }
         }
     }
-    outlet.write(&bytes).map(|()| behind)
+    outlet.write(&bytes).map(|()| (count, behind))
 }

@@ -14,7 +14,8 @@ use super::memory::{Held, Room};
 
 /// What is held of a frame grows with what has arrived, whatever its length field says: from this much …
 const STEP_FIRST: usize = 64 << 10;
-/// … by at most this. Room for as much is taken at once, so that small requests are not copied on their way.
+/// … by at most this. Room for as much is taken at once, and more by doubling it: what was not written to is no memory yet, and
+/// requests up to this size are not copied on their way.
 const STEP_MAX: usize = 1 << 20;
 /// Bytes read at once, where it is not known how many there are: a length field and the first step.
 const READ_BUFFER: usize = 4 + STEP_FIRST;
@@ -141,8 +142,7 @@ impl<'a> Frames<'a> {
                 held_to += step;
             }
             if bytes.len() == bytes.capacity() {
-                // Room that nothing is written to is not memory yet. In the end no more is taken than arrives: records may stay where
-                // they are.
+                // In the end it has no more room than it has bytes: records may stay where they are.
                 bytes.reserve_exact(bytes.len().max(STEP_MAX).min(length - bytes.len()));
             }
             let most = (held_to - bytes.len()).min(bytes.capacity() - bytes.len());
@@ -182,10 +182,7 @@ impl<'a> Frames<'a> {
         }
         // Straight to where they are to be.
         let taken = came(self.stream)?.min(most as u64);
-        if taken > 0 {
-            self.stream.take(taken).read_to_end(bytes)?;
-        }
-        Ok(taken > 0)
+        Ok(taken > 0 && self.stream.take(taken).read_to_end(bytes)? > 0)
     }
 }
 

@@ -25,7 +25,10 @@ use super::failpoint::{Point, pass};
 use super::lent::{Lent, SEND_BYTES_MIN};
 use super::open_files::OpenFiles;
 use super::ranges::Ranges;
-use super::segment_file::{FRAME_BYTES, is_frame_of, read_at, refusal, sync_folder, unframed};
+use super::segment_file::{
+    FRAME_BYTES, give_room_back, is_frame_of, read_at, refusal, set_room_aside, sync_folder,
+    unframed,
+};
 
 /// What a segment's row has as `indexed` when the segment gets no more.
 pub(crate) const SEALED: i64 = i64::MAX;
@@ -284,6 +287,13 @@ impl Segments {
         synced.map_err(|error| refusal(&error, &path))
     }
 
+    /// Gives back the room that a process before has set aside in a segment and not used.
+    pub(crate) fn give_room_back(&self, id: i64) {
+        if let Ok(file) = OpenOptions::new().write(true).open(self.path(id)) {
+            give_room_back(&file);
+        }
+    }
+
     /// Whether a marked frame begins at `at`, whole or not.
     pub(crate) fn is_marked(&self, id: i64, at: u64) -> rusqlite::Result<bool> {
         let size = self.state().sizes.get(&id).copied().unwrap_or(0);
@@ -414,7 +424,12 @@ impl Segments {
     }
 
     /// Makes the next segment, with a number that was never given out.
-    pub(super) fn make(&self, db: &Connection, durable: bool) -> rusqlite::Result<(i64, File)> {
+    pub(super) fn make(
+        &self,
+        db: &Connection,
+        durable: bool,
+        room: u64,
+    ) -> rusqlite::Result<(i64, File)> {
         let (id, is_lasting) = {
             let given_out = given_out(db)?;
             let mut state = self.state();
@@ -432,6 +447,7 @@ impl Segments {
                 .create_new(true)
                 .open(&path)?;
             if durable {
+                set_room_aside(&file, room);
                 sync_folder(&self.folder)?;
             }
             if let Some(parent) = self.folder.parent().filter(|_| durable && !is_lasting) {

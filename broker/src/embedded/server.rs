@@ -44,8 +44,9 @@ pub struct EmbeddedBroker {
     clock: Arc<TxnClock>,
     connections: Arc<Connections>,
     listeners: Vec<(SocketAddr, JoinHandle<()>)>,
-    /// Timers, then the writer, which must be the last.
     workers: Vec<JoinHandle<()>>,
+    /// The workers and the connections may wait for it: it begins before them, and ends after them.
+    writer: Option<JoinHandle<()>>,
     lock: Option<FileLock>,
 }
 
@@ -132,6 +133,7 @@ impl EmbeddedBroker {
             connections: Arc::default(),
             listeners: Vec::new(),
             workers: Vec::new(),
+            writer: None,
             lock: Some(lock),
         };
         // From here on, an early return drops `this`, which stops what was started.
@@ -168,6 +170,8 @@ impl EmbeddedBroker {
     }
 
     fn start_workers(&mut self, ledger: Ledger) -> Result<(), EmbeddedError> {
+        let queue = Arc::clone(&self.broker.queue);
+        self.writer = Some(spawn("kafka-writer", move || writer::run(&queue, ledger))?);
         let broker = Arc::clone(&self.broker);
         let timers = spawn("kafka-groups", move || broker.coordinator.run())?;
         self.workers.push(timers);
@@ -185,9 +189,6 @@ impl EmbeddedBroker {
             checkpoint::run(&queue.checkpoints, &copier);
         })?;
         self.workers.push(copier);
-        let queue = Arc::clone(&self.broker.queue);
-        let writer = spawn("kafka-writer", move || writer::run(&queue, ledger))?;
-        self.workers.push(writer);
         Ok(())
     }
 
@@ -209,7 +210,7 @@ impl EmbeddedBroker {
         self.broker.requests.close();
         self.connections.close_all();
         pass(Point::Stopping);
-        for worker in self.workers.drain(..) {
+        for worker in self.workers.drain(..).chain(self.writer.take()) {
             let _ = worker.join();
         }
         pass(Point::Stopped);

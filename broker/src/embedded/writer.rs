@@ -9,11 +9,11 @@
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::changes::{Answer, Change, Changes, Effect, Woken};
+use super::changes::{Answer, Change, Changes, Effect};
 use super::checkpoint::Checkpoints;
 use super::error::Unavailable;
 use super::failpoint::{Point, pass, reach};
@@ -47,7 +47,7 @@ pub(crate) struct Pending<T> {
     queue: Arc<WriteQueue>,
     answer: Receiver<T>,
     come: Option<Result<T, Unavailable>>,
-    /// Whether the writer's thread knows of it.
+    /// Whether the writer's thread need not be called for it any more.
     is_called: bool,
 }
 
@@ -62,8 +62,9 @@ impl<T> Pending<T> {
 
     /// Waits for the commit, or makes it.
     pub(crate) fn wait(mut self) -> Result<T, Unavailable> {
-        if !self.is_called && self.queue.lead() && self.is_there() {
-            self.is_called = true;
+        if !self.is_called {
+            // Somebody else may have made it meanwhile.
+            self.is_called = self.is_there() || self.queue.lead() && self.is_there();
         }
         self.call();
         let come = self.come.take();
@@ -178,11 +179,11 @@ impl WriteQueue {
 
     /// Commits what waits, if nobody else is committing. Returns whether it did.
     fn lead(&self) -> bool {
-        // A thread that panicked there has left it unusable: nobody commits any more.
+        let _falling = Falling(self);
+        // Somebody else is at it; or was, and panicked: then nobody commits any more.
         let Ok(mut desk) = self.desk.try_lock() else {
             return false;
         };
-        let _falling = Falling(self);
         let Some(writer) = desk.as_mut() else {
             return false;
         };
@@ -191,13 +192,17 @@ impl WriteQueue {
     }
 }
 
-/// Whatever breaks who commits, nobody waits for it in vain.
+/// Whatever breaks who commits, nobody waits for it in vain, and the file is closed. To be made before the desk is taken.
 struct Falling<'a>(&'a WriteQueue);
 
 impl Drop for Falling<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.changes.abandon();
+            if let Err(TryLockError::Poisoned(broken)) = self.0.desk.try_lock() {
+                // Nothing is known of its state.
+                drop(broken.into_inner().take());
+            }
         }
     }
 }
@@ -214,31 +219,28 @@ struct Writer {
 
 /// Runs the writer's thread until the queue is closed and empty.
 pub(crate) fn run(queue: &WriteQueue, ledger: Ledger) {
+    let writer = Writer::new(ledger);
+    // What a process before did not tell the file.
+    queue.changes.set_due(writer.due());
     if let Ok(mut desk) = queue.desk.lock() {
-        *desk = Some(Writer::new(ledger));
+        *desk = Some(writer);
     }
     work_until_closed(queue);
 }
 
 fn work_until_closed(queue: &WriteQueue) {
     let _falling = Falling(queue);
-    while queue.changes.wait() != Woken::Closed {
+    while queue.changes.wait() {
         let Ok(mut desk) = queue.desk.lock() else {
             break;
         };
-        if let Some(writer) = desk.as_mut() {
-            writer.work(queue);
-        }
+        let Some(writer) = desk.as_mut() else {
+            break;
+        };
+        writer.work(queue);
     }
-    let ended = match queue.desk.lock() {
-        Ok(mut desk) => desk.take(),
-        Err(broken) => {
-            // Nothing is known of its state: only the file is closed.
-            drop(broken.into_inner().take());
-            None
-        }
-    };
-    if let Some(writer) = ended {
+    let ended = queue.desk.lock().map(|mut desk| desk.take());
+    if let Ok(Some(writer)) = ended {
         writer.finish();
     }
 }
@@ -385,6 +387,11 @@ mod tests {
         thread::spawn(move || run(&queue, ledger))
     }
 
+    fn is_file_closed(queue: &WriteQueue) -> bool {
+        let desk = queue.desk.lock().unwrap_err();
+        desk.get_ref().is_none()
+    }
+
     /// A change that tells which thread made it.
     fn maker(_: &mut Ledger) -> rusqlite::Result<ThreadId> {
         Ok(thread::current().id())
@@ -520,6 +527,7 @@ mod tests {
         );
         assert!(serving.join().is_err());
         assert_eq!(queue.write(|ledger| note(ledger, "late")), Err(Unavailable));
+        assert!(is_file_closed(&queue));
     }
 
     #[test]
@@ -537,9 +545,8 @@ mod tests {
         assert!(leader.join().is_err());
         assert_eq!(with_it.wait(), Err(Unavailable));
         assert_eq!(queue.write(|ledger| note(ledger, "late")), Err(Unavailable));
-        // The writer's thread ends by itself, and closes the file.
+        assert!(is_file_closed(&queue));
+        // The writer's thread ends by itself.
         work_until_closed(&queue);
-        let desk = queue.desk.lock().unwrap_err();
-        assert!(desk.get_ref().is_none());
     }
 }

@@ -189,9 +189,6 @@ pub(crate) enum RequestError {
         position: i64,
         reason: String,
     },
-    /// There is no thread for the answers of a connection.
-    #[error("cannot start a thread for answers: raise the limit of threads")]
-    Thread { source: io::Error },
     /// The socket is closed or broken. No error for anybody.
     #[error("the connection ended")]
     Closed(#[from] io::Error),

@@ -75,9 +75,35 @@ impl<'a> Frames<'a> {
         Ok(Frame { bytes, held })
     }
 
-    /// Whether more has come already, as far as that is known.
-    pub(crate) fn has_more(&self) -> bool {
-        !self.reader.buffer().is_empty() || came(self.stream).is_ok_and(|bytes| bytes > 0)
+    /// The next request, if it asks for this, has come whole, and there is memory for it: nothing is waited for.
+    pub(crate) fn next_at_once(&mut self, api: ApiKey) -> Result<Option<Frame>, RequestError> {
+        if self.reader.buffer().is_empty() && came(self.stream)? > 0 {
+            self.reader.fill_buf()?;
+        }
+        let buffered = self.reader.buffer();
+        let Some((&[l0, l1, l2, l3, a0, a1], _)) = buffered.split_first_chunk::<6>() else {
+            return Ok(None);
+        };
+        let length = usize::try_from(u32::from_be_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
+        let is_asked = i16::from_be_bytes([a0, a1]) == api as i16;
+        if !is_asked || length > self.broker.config.request_bytes_max {
+            return Ok(None);
+        }
+        let missing = (4 + length).saturating_sub(buffered.len());
+        if missing > 0 && came(self.stream)? < missing as u64 {
+            return Ok(None);
+        }
+        let Some(held) = self.broker.requests.hold_at_once(length) else {
+            return Ok(None);
+        };
+        self.reader.consume(4);
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            if !self.take_what_came(length - bytes.len(), &mut bytes)? {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+        Ok(Some(Frame { bytes, held }))
     }
 
     /// The length field of the next request.

@@ -87,6 +87,22 @@ impl Memory {
         Some((held, room))
     }
 
+    /// Holds so many bytes if there is room at once and nobody waits for any.
+    pub(crate) fn hold_at_once(self: &Arc<Self>, bytes: usize) -> Option<Held> {
+        let mut state = self.state();
+        let waits = state.serving != state.next_ticket || state.growing > 0;
+        if state.closed || waits || state.held.saturating_add(bytes) > self.bytes_max {
+            return None;
+        }
+        state.held += bytes;
+        drop(state);
+        Some(Held {
+            memory: Arc::clone(self),
+            bytes,
+            overdraws: false,
+        })
+    }
+
     /// Holds bytes that are there already, be there room or not.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Held {
         self.state().held += bytes;
@@ -232,6 +248,28 @@ mod tests {
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
         assert_eq!(held(&memory), 0);
+    }
+
+    #[test]
+    fn what_is_to_be_had_at_once_comes_before_nobody_who_waits() {
+        let memory = Arc::new(Memory::new(100));
+        let first = memory.hold_at_once(60).unwrap();
+        assert!(memory.hold_at_once(41).is_none());
+        let waiting = thread::spawn({
+            let memory = Arc::clone(&memory);
+            move || memory.hold(90).map(|(held, _)| held)
+        });
+        while memory.state().next_ticket == 0 {
+            thread::yield_now();
+        }
+        assert!(memory.hold_at_once(1).is_none());
+        drop(first);
+        let waited = waiting.join().unwrap();
+        assert_eq!(held(&memory), 90);
+        assert!(memory.hold_at_once(10).is_some());
+        drop(waited);
+        memory.close();
+        assert!(memory.hold_at_once(1).is_none());
     }
 
     #[test]

@@ -18,7 +18,6 @@ use super::vectored::write_pieces_to;
 const SEND_BUFFER: usize = 128 << 10;
 
 /// Writes answers.
-#[derive(Clone)]
 pub(crate) struct Outlet {
     stream: Arc<TcpStream>,
     idle_max: Duration,
@@ -40,10 +39,6 @@ impl Outlet {
             idle_max,
             segments: Arc::clone(segments),
         })
-    }
-
-    pub(crate) fn stream(&self) -> &Arc<TcpStream> {
-        &self.stream
     }
 
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), RequestError> {

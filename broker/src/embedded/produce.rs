@@ -129,10 +129,6 @@ impl Later for Taking {
         asked.encode(&answer(outcomes, asked.version))
     }
 
-    fn call(&mut self) {
-        self.pending.call();
-    }
-
     fn is_there(&mut self) -> bool {
         self.pending.is_there()
     }

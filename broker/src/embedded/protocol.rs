@@ -102,10 +102,8 @@ pub(crate) enum Reply {
 
 /// An answer that comes with a commit.
 pub(crate) trait Later: Send {
-    /// Waits for it; makes the commit if nobody else does, unless it was called for.
+    /// Waits for it; makes the commit if nobody else does.
     fn wait(self: Box<Self>) -> Result<BytesMut, RequestError>;
-    /// Leaves the commit to the writer's thread.
-    fn call(&mut self);
     /// Whether [`wait`](Later::wait) would return at once. It stays so.
     fn is_there(&mut self) -> bool;
 }

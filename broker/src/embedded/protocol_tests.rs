@@ -196,6 +196,11 @@ impl Talk {
     }
 
     pub(super) fn produce(&self, version: i16, name: &str, batch: Bytes) -> (i16, i64) {
+        self.send_produce(version, name, batch);
+        self.receive_produced(version)
+    }
+
+    pub(super) fn send_produce(&self, version: i16, name: &str, batch: Bytes) {
         let partition = produce_request::PartitionProduceData::default()
             .with_index(0)
             .with_records(Some(batch));
@@ -206,7 +211,12 @@ impl Talk {
             .with_acks(-1)
             .with_timeout_ms(1_000)
             .with_topic_data(vec![wish]);
-        let answer: ProduceResponse = self.ask(ApiKey::Produce, version, &request);
+        self.send(ApiKey::Produce, version, &request);
+    }
+
+    /// The error code and the offset of what was produced.
+    pub(super) fn receive_produced(&self, version: i16) -> (i16, i64) {
+        let answer: ProduceResponse = self.receive(ApiKey::Produce, version);
         let answer = &answer.responses[0].partition_responses[0];
         (answer.error_code, answer.base_offset)
     }

@@ -101,6 +101,24 @@ fn a_request_over_all_memory_is_served_alone() {
 }
 
 #[test]
+fn requests_that_come_together_do_not_wait_for_the_memory_of_each_other() {
+    let talk = Talk::start_with(EmbeddedConfig {
+        requests_bytes_max: 300,
+        ..EmbeddedConfig::default()
+    });
+    talk.make_topic("orders");
+    let batch = sample(-1, -1, -1, &[100]);
+    let others = [talk.another(), talk.another()];
+    let all = || others.iter().chain([&talk]);
+    for one in all() {
+        (0..50).for_each(|_| one.send_produce(9, "orders", batch.clone()));
+    }
+    for one in all() {
+        (0..50).for_each(|_| assert_eq!(one.receive_produced(9).0, 0));
+    }
+}
+
+#[test]
 fn what_a_group_keeps_of_its_members_holds_no_memory_of_requests() {
     let talk = Talk::start_with(EmbeddedConfig {
         requests_bytes_max: 4_000,

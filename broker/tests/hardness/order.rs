@@ -112,6 +112,22 @@ fn talk(world: &World, client: u64) {
 }
 
 #[test]
+fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
+    let world = World::start(&[]);
+    let mut wire = world.wire();
+    let request = |number, bytes| request(Asked::Produce, number, "orders", bytes);
+    // Of each size a frame's parts may have come: of its length, of its head, of its records.
+    for (number, part) in (0..).zip([1, 3, 4, 5, 6, 50, 70_000, 199_000]) {
+        let next = request(number + 100, 200_000);
+        wire.send_bytes(&[&request(number, 100)[..], &next[..part]].concat());
+        let answer = understood::<ProduceRequest>(wire.answer(), 9, number);
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+        wire.send_bytes(&next[part..]);
+        let _ = understood::<ProduceRequest>(wire.answer(), 9, number + 100);
+    }
+}
+
+#[test]
 fn clients_that_send_one_request_at_a_time_or_many_are_answered_in_order() {
     println!("seed {SEED}");
     let world = World::start(&[]);

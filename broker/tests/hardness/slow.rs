@@ -60,7 +60,7 @@ fn a_client_that_reads_no_answers_holds_a_few_of_them_and_nobody_else_up() {
         assert_eq!(other.produce("large", 0, 300_000).0, 0);
     }
     let mut deaf = world.wire();
-    // Two at once first, so that its answers wait in a queue.
+    // Two at once first, which share a commit.
     let two = framed(&produce_request("orders", vec![(0, batch(1))]), 9).repeat(2);
     deaf.send_bytes(&two);
     let mut sent = 0;
@@ -205,7 +205,7 @@ fn a_connection_whose_answers_are_left_unread_is_closed_after_its_time() {
             .map(|round| {
                 let mut wire = world.wire();
                 if round % 2 == 0 {
-                    // So that its answers wait in a queue.
+                    // They share a commit.
                     wire.send_bytes(&two);
                 }
                 wire.send_bytes(&wish.repeat(40));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use super::failpoint::{Point, reach};
-use super::segment_file::{FRAME_BYTES, framed, give_room_back};
+use super::segment_file::{FRAME_BYTES, framed, give_room_back, set_room_aside};
 use super::segments::{SEALED, Segments, Spot};
 use super::vectored::write_pieces_to;
 
@@ -168,6 +168,10 @@ impl Appender {
         self.segments.landed();
         self.in_doubt = false;
         if let Some(active) = &mut self.active {
+            if !active.is_named && self.spill.durable {
+                // Not before: room behind what no commit names would be given back by nobody.
+                set_room_aside(&active.file, self.spill.segment_bytes.min(ROOM_BYTES_MAX));
+            }
             active.is_named = true;
             active.indexed = active.end;
         }
@@ -212,8 +216,7 @@ impl Appender {
     }
 
     fn make(&self, db: &Connection) -> rusqlite::Result<Active> {
-        let room = self.spill.segment_bytes.min(ROOM_BYTES_MAX);
-        let (id, file) = self.segments.make(db, self.spill.durable, room)?;
+        let (id, file) = self.segments.make(db, self.spill.durable)?;
         db.prepare_cached("insert into segment (id, live, indexed) values (?1, 0, 0)")?
             .execute([id])?;
         reach(Point::SegmentMade)?;

@@ -19,12 +19,10 @@ use super::outlet::Outlet;
 use super::protocol::{Later, Reply, answer, refusal};
 use super::waker::Waker;
 
-/// Requests of one connection that share a commit, at most; librdkafka sends up to a million at once, Java five.
+/// Requests of one connection that are answered together, at most; librdkafka sends up to a million at once, Java five.
 const TOGETHER_MAX: usize = 64;
 /// Bytes of them, with the one that goes beyond.
 const TOGETHER_BYTES: usize = 2 << 20;
-/// Bytes of answers that are written together, with the one that goes beyond.
-const ANSWERS_TOGETHER_BYTES: usize = 16 << 10;
 /// How long a connection that is refused has for its first request.
 const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Bytes of that request that are read.
@@ -89,7 +87,7 @@ pub(crate) fn refuse(mut stream: &TcpStream) -> Result<(), RequestError> {
 /// What a connection is served with.
 struct Service<'a> {
     broker: &'a Arc<Broker>,
-    /// Where it comes from.
+    /// The address it comes from.
     host: String,
     waker: &'a Arc<Waker>,
     frames: Frames<'a>,
@@ -101,11 +99,13 @@ struct Service<'a> {
 impl Service<'_> {
     /// Serves the next request, and those behind it that can share its commit.
     fn serve_next(&mut self) -> Result<(), RequestError> {
-        let (mut next, mut bytes) = (Some(self.frames.next()?), 0);
+        let mut next = Some(self.frames.next()?);
+        let (mut count, mut bytes) = (0, 0);
         while let Some(frame) = next.take() {
+            count += 1;
             bytes += frame.bytes.len();
             self.serve(frame)?;
-            if (1..TOGETHER_MAX).contains(&self.waiting.len()) && bytes < TOGETHER_BYTES {
+            if !self.waiting.is_empty() && count < TOGETHER_MAX && bytes < TOGETHER_BYTES {
                 next = self.frames.next_at_once(ApiKey::Produce)?;
             }
         }
@@ -113,40 +113,31 @@ impl Service<'_> {
     }
 
     fn serve(&mut self, frame: Frame) -> Result<(), RequestError> {
-        match answer(self.broker, &self.host, self.waker, frame)? {
-            Reply::None => Ok(()),
-            Reply::Later(later) => {
-                self.waiting.push(later);
-                Ok(())
-            }
-            Reply::Now(bytes) => {
-                self.write_waiting()?;
-                self.outlet.write(&bytes)
-            }
-            Reply::Pieces(pieces, _held) => {
-                self.write_waiting()?;
-                self.outlet.write_pieces(&pieces)
-            }
+        let reply = answer(self.broker, &self.host, self.waker, frame)?;
+        if matches!(reply, Reply::Now(_) | Reply::Pieces(..)) {
+            self.write_waiting()?;
         }
+        match reply {
+            Reply::None => {}
+            Reply::Later(later) => self.waiting.push(later),
+            Reply::Now(bytes) => self.outlet.write(&bytes)?,
+            Reply::Pieces(pieces, _held) => self.outlet.write_pieces(&pieces)?,
+        }
+        Ok(())
     }
 
-    /// Waits for the commits and writes their answers. Those that come with one leave together: one write here, one waking up there.
+    /// Waits for all commits and writes their answers: one write here, one waking up there. A client that reads nothing keeps back no
+    /// change of its own.
     fn write_waiting(&mut self) -> Result<(), RequestError> {
-        let mut bytes = BytesMut::new();
-        for mut later in self.waiting.drain(..) {
-            let is_enough = bytes.len() >= ANSWERS_TOGETHER_BYTES || !later.is_there();
-            if is_enough && !bytes.is_empty() {
-                self.outlet.write(&bytes)?;
-                bytes.clear();
-            }
-            match later.wait() {
-                Ok(more) => bytes.extend_from_slice(&more),
-                Err(error) => {
-                    self.outlet.write(&bytes)?;
-                    return Err(error);
-                }
+        let mut answers = BytesMut::new();
+        let mut waited = Ok(());
+        for later in self.waiting.drain(..) {
+            waited = later.wait().map(|answer| answers.unsplit(answer));
+            if waited.is_err() {
+                break;
             }
         }
-        self.outlet.write(&bytes)
+        self.outlet.write(&answers)?;
+        waited
     }
 }

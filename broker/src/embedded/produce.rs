@@ -128,10 +128,6 @@ impl Later for Taking {
         });
         asked.encode(&answer(outcomes, asked.version))
     }
-
-    fn is_there(&mut self) -> bool {
-        self.pending.is_there()
-    }
 }
 
 impl Broker {

@@ -104,8 +104,6 @@ pub(crate) enum Reply {
 pub(crate) trait Later: Send {
     /// Waits for it; makes the commit if nobody else does.
     fn wait(self: Box<Self>) -> Result<BytesMut, RequestError>;
-    /// Whether [`wait`](Later::wait) would return at once. It stays so.
-    fn is_there(&mut self) -> bool;
 }
 
 /// The header of a request, as far as an answer needs it.
@@ -232,6 +230,8 @@ fn hold_elements(broker: &Broker, elements: usize) -> Result<Option<Held>, Reque
     if elements < ELEMENTS_FREE {
         return Ok(None);
     }
+    // Requests before it may hold memory until their commit, for which nobody was called yet.
+    broker.queue.call();
     let mut held = broker.requests.take(0);
     held.grow(elements * ELEMENT_BYTES)
         .ok_or(RequestError::Stopping)?;

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use rusqlite::ffi;
 
+/// The part of what is free on a disk that is set aside for one file, at most: a sixteenth.
+#[cfg(target_os = "linux")]
+const ROOM_SHARE: u64 = 16;
 /// Bytes before each batch.
 pub(crate) const FRAME_BYTES: usize = 12;
 /// The mark of a frame whose commit waited for the segment alone: a bit that no row id has.
@@ -55,12 +58,17 @@ pub(crate) fn refusal(error: &io::Error, path: &Path) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message))
 }
 
-/// Sets room aside behind the end of a file: the disk has less to note with each append then. A favour: where it is refused, appends
-/// find room by themselves, or do not.
+/// Sets room aside behind the end of a file: the disk has less to note with each append then. A favour, where the disk has plenty of
+/// it: where it is refused, appends find room by themselves.
 #[cfg(target_os = "linux")]
 pub(crate) fn set_room_aside(file: &File, bytes: u64) {
-    use rustix::fs::{FallocateFlags, fallocate};
-    let _ = fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes);
+    use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+    let has_plenty = fstatvfs(file)
+        .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) / ROOM_SHARE >= bytes);
+    if has_plenty && fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes).is_err() {
+        // It may have got some of it.
+        give_room_back(file);
+    }
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -26,8 +26,7 @@ use super::lent::{Lent, SEND_BYTES_MIN};
 use super::open_files::OpenFiles;
 use super::ranges::Ranges;
 use super::segment_file::{
-    FRAME_BYTES, give_room_back, is_frame_of, read_at, refusal, set_room_aside, sync_folder,
-    unframed,
+    FRAME_BYTES, give_room_back, is_frame_of, read_at, refusal, sync_folder, unframed,
 };
 
 /// What a segment's row has as `indexed` when the segment gets no more.
@@ -424,12 +423,7 @@ impl Segments {
     }
 
     /// Makes the next segment, with a number that was never given out.
-    pub(super) fn make(
-        &self,
-        db: &Connection,
-        durable: bool,
-        room: u64,
-    ) -> rusqlite::Result<(i64, File)> {
+    pub(super) fn make(&self, db: &Connection, durable: bool) -> rusqlite::Result<(i64, File)> {
         let (id, is_lasting) = {
             let given_out = given_out(db)?;
             let mut state = self.state();
@@ -447,7 +441,6 @@ impl Segments {
                 .create_new(true)
                 .open(&path)?;
             if durable {
-                set_room_aside(&file, room);
                 sync_folder(&self.folder)?;
             }
             if let Some(parent) = self.folder.parent().filter(|_| durable && !is_lasting) {

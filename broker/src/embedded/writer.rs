@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ impl fmt::Debug for WriteQueue {
     }
 }
 
-/// An answer that comes with the commit. The change is made whatever becomes of this: waited for, called for, or dropped.
+/// An answer that comes with the commit. The change is made whatever becomes of this: waited for, or dropped.
 #[derive(Debug)]
 pub(crate) struct Pending<T> {
     queue: Arc<WriteQueue>,
@@ -53,10 +53,10 @@ pub(crate) struct Pending<T> {
 
 impl<T> Pending<T> {
     /// Leaves the commit to the writer's thread.
-    pub(crate) fn call(&mut self) {
+    fn call(&mut self) {
         if !self.is_called {
             self.is_called = true;
-            self.queue.changes.call();
+            self.queue.call();
         }
     }
 
@@ -72,7 +72,7 @@ impl<T> Pending<T> {
     }
 
     /// Whether there is nothing to wait for any more.
-    pub(crate) fn is_there(&mut self) -> bool {
+    fn is_there(&mut self) -> bool {
         if self.come.is_none() {
             self.come = match self.answer.try_recv() {
                 Ok(answer) => Some(Ok(answer)),
@@ -172,6 +172,11 @@ impl WriteQueue {
         self.changes.is_empty()
     }
 
+    /// Has the writer's thread commit what waits.
+    pub(crate) fn call(&self) {
+        self.changes.call();
+    }
+
     /// Takes no more changes. Those that wait are still made.
     pub(crate) fn close(&self) {
         self.changes.close();
@@ -199,7 +204,7 @@ impl Drop for Falling<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.changes.abandon();
-            if let Err(TryLockError::Poisoned(broken)) = self.0.desk.try_lock() {
+            if let Err(broken) = self.0.desk.lock() {
                 // Nothing is known of its state.
                 drop(broken.into_inner().take());
             }

@@ -1,4 +1,4 @@
-//! Answers leave in the order of their requests, whichever thread of the broker gives them.
+//! Answers leave in the order of their requests, however these come.
 
 use std::io::Write as _;
 use std::thread;

@@ -60,9 +60,6 @@ fn a_client_that_reads_no_answers_holds_a_few_of_them_and_nobody_else_up() {
         assert_eq!(other.produce("large", 0, 300_000).0, 0);
     }
     let mut deaf = world.wire();
-    // Two at once first, which share a commit.
-    let two = framed(&produce_request("orders", vec![(0, batch(1))]), 9).repeat(2);
-    deaf.send_bytes(&two);
     let mut sent = 0;
     let wish = framed(&fetch_request("large", 0, 0, 0), 12);
     deaf.stream
@@ -179,7 +176,6 @@ fn a_connection_that_asks_nothing_is_closed_after_its_time() {
 
 #[test]
 fn a_connection_whose_answers_are_left_unread_is_closed_after_its_time() {
-    let two = framed(&produce_request("orders", vec![(0, batch(1))]), 9).repeat(2);
     // Answers from memory; from files, of what this broker wrote; of what it has to check on its way.
     let all = ["--idle", "300", "--tail-bytes", "0"];
     for (arguments, sizes, restarts) in [
@@ -202,12 +198,8 @@ fn a_connection_whose_answers_are_left_unread_is_closed_after_its_time() {
         wish.topics[0].partitions[0].partition_max_bytes = i32::MAX;
         let wish = framed(&wish, 12);
         let deaf: Vec<Wire> = (0..4)
-            .map(|round| {
+            .map(|_| {
                 let mut wire = world.wire();
-                if round % 2 == 0 {
-                    // They share a commit.
-                    wire.send_bytes(&two);
-                }
                 wire.send_bytes(&wish.repeat(40));
                 wire
             })

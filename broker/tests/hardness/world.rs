@@ -73,9 +73,7 @@ impl World {
         until("every connection to end", || {
             // A thread has the name of the one that made it until it gives itself its own.
             count(|name| name.starts_with("kafka-listener")) <= 2
-                && count(|name| {
-                    name.starts_with("kafka-connectio") || name.starts_with("kafka-answers")
-                }) == 0
+                && count(|name| name.starts_with("kafka-connectio")) == 0
         });
         self.figures()
     }

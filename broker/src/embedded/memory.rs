@@ -79,12 +79,7 @@ impl Memory {
             self.changed.notify_all();
         }
         drop(state);
-        let held = Held {
-            memory: Arc::clone(self),
-            bytes,
-            overdraws: false,
-        };
-        Some((held, room))
+        Some((self.held(bytes), room))
     }
 
     /// Holds so many bytes if there is room at once and nobody waits for any.
@@ -96,16 +91,17 @@ impl Memory {
         }
         state.held += bytes;
         drop(state);
-        Some(Held {
-            memory: Arc::clone(self),
-            bytes,
-            overdraws: false,
-        })
+        Some(self.held(bytes))
     }
 
     /// Holds bytes that are there already, be there room or not.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Held {
         self.state().held += bytes;
+        self.held(bytes)
+    }
+
+    /// For bytes that are counted already.
+    fn held(self: &Arc<Self>, bytes: usize) -> Held {
         Held {
             memory: Arc::clone(self),
             bytes,
